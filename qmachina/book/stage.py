@@ -1,0 +1,181 @@
+"""Feed records in any cutting to a kernel that wants whole events.
+
+An event that is still open at the end of a run of records is carried over and completed from
+the next one, so that results do not depend on how the input was cut.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Generator, Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qmachina.book import rebase as room
+from qmachina.book import state as s
+from qmachina.book.kernels import look
+from qmachina.errors import RecordError
+from qmachina.fields import Chunk
+from qmachina.market import MBO_DTYPE, UNDEF_PRICE, price_text
+
+
+class BookShell:
+    """A book with the room it needs and the words for what it refuses.
+
+    Parameters
+    ----------
+    tick_size : int
+        Tick size in units of 1e-9.
+    n_ticks : int
+        Ticks held densely around the anchor.
+    subject : str
+        File or feed named in errors.
+    """
+
+    def __init__(self, tick_size: int, n_ticks: int, subject: str = "input") -> None:
+        self.tick_size = tick_size
+        self.subject = subject
+        self.book = s.new_book(n_ticks)
+        self.impulses = s.new_impulses(1024)
+        self._face = np.zeros(5, np.int64)
+        self._state = "ready"
+
+    def _make_room(self, status: int, records: NDArray) -> None:
+        """Grow what the kernel asked for, or move the anchor."""
+        if status == s.GROW_ORDERS:
+            self.book = room.grow_orders(self.book)
+        elif status == s.GROW_PENDING:
+            self.book = room.grow_pending(self.book)
+        elif status == s.GROW_FAR:
+            self._rebase(int(self.book.reg[s.BASE]), 2 * min(len(records), s.MAX_EVENT_RECORDS))
+        elif status == s.GROW_IMPULSES:
+            self.impulses = s.new_impulses(2 * len(self.impulses.slot))
+        elif status == s.REANCHOR:
+            look(self.book, self._face)
+            self._rebase(room.middle(self.book, self._face), 256)
+        else:
+            raise AssertionError(f"unknown status {status}")
+
+    def _rebase(self, base: int, space: int) -> None:
+        """Move the arrays; a stage with state of its own per slot extends this."""
+        self.book, _, _ = room.rebase(self.book, base, space)
+
+    def _refuse(self, status: int, records: NDArray, start: int, at: int) -> RecordError:
+        """Return the error for an impossible record."""
+        self._state = "failed"
+        r = records[at]
+        number = int(self.book.reg[s.N_RECORDS]) + at - start
+        where = (
+            f"record {number} of the book (action {chr(r['action'])}, side {chr(r['side'])}, "
+            f"order id {r['order_id']}, sequence {r['sequence']}, ts_event {r['ts_event']})"
+        )
+        price = int(r["price"])
+        what, expected, found, remedy = {
+            s.OFF_GRID: lambda: (
+                "price is off the tick grid",
+                f"a multiple of tick size {price_text(self.tick_size)}",
+                price_text(price),
+                "The largest tick size that fits is "
+                f"{price_text(math.gcd(price, self.tick_size))}",
+            ),
+            s.UNDEFINED_PRICE: lambda: ("price is undefined", "a price", UNDEF_PRICE, None),
+            s.TICK_RANGE: lambda: ("price is out of range", "|tick| <= 2^60", price, None),
+            s.BAD_SIDE: lambda: ("side is impossible for the action", "A or B", chr(r["side"]), None),
+            s.BAD_ACTION: lambda: (
+                "unknown action", "one of A C M R T F N", repr(chr(r["action"])), None
+            ),
+            s.EVENT_TOO_LONG: lambda: (
+                "event does not end", f"at most {s.MAX_EVENT_RECORDS} records", "more", None
+            ),
+            s.BAD_TIME: lambda: (
+                "time stamp is undefined or beyond the year 2262",
+                "ts_recv and ts_event below 2^63",
+                f"ts_recv {r['ts_recv']}",
+                None,
+            ),
+            s.STRICT: lambda: (
+                f"anomaly {s.Anomaly(self.book.reg[s.LAST_ANOMALY] - 1).name.lower()}",
+                "none (strict: true)",
+                "one",
+                "Set strict: false to count it and go on",
+            ),
+        }[status]()
+        return RecordError(
+            f"{where}: {what}",
+            subject=self.subject,
+            expected=expected,
+            found=found,
+            remedy=remedy,
+        )
+
+    @property
+    def anomalies(self) -> dict[str, int]:
+        """Anomaly counts by kind, in lower case."""
+        return {a.name.lower(): int(self.book.anomalies[a]) for a in s.Anomaly}
+
+
+class EventStage(BookShell, ABC):
+    """A stage that consumes whole events: the book alone, or the full engine."""
+
+    def __init__(self, tick_size: int, n_ticks: int, subject: str = "input") -> None:
+        super().__init__(tick_size, n_ticks, subject)
+        self._carry: NDArray = np.empty(0, MBO_DTYPE)
+
+    @abstractmethod
+    def _run(
+        self, records: NDArray, checked: int, final: bool
+    ) -> Generator[Chunk, None, int]:
+        """Apply complete events; yield closed bins; return how many records were consumed."""
+
+    def advance(self, records: NDArray) -> Iterator[Chunk]:
+        """Apply a run of records of one book; exhaust the iterator before the next call.
+
+        Parameters
+        ----------
+        records : ndarray of MBO_DTYPE, shape (n,)
+            Consecutive records of one (publisher, instrument), in file order.
+
+        Yields
+        ------
+        Chunk
+            Closed bins, as views that the next step overwrites.
+
+        Raises
+        ------
+        RecordError
+            For an impossible record. The stage is unusable afterwards.
+        """
+        self._enter()
+        if not (records.flags.writeable and records.flags.c_contiguous):
+            records = records.copy()  # a second array type would compile every kernel again
+        at = 0
+        piece = 64
+        while len(self._carry) and at < len(records):
+            joined = np.concatenate([self._carry, records[at : at + piece]])
+            consumed = yield from self._run(joined, len(self._carry) - 1, False)
+            if consumed:
+                at += consumed - len(self._carry)
+                self._carry = self._carry[:0]
+            else:
+                at += len(joined) - len(self._carry)
+                self._carry = joined
+                piece *= 2
+        if at < len(records):
+            consumed = yield from self._run(records[at:], 0, False)
+            self._carry = records[at + consumed :].copy()
+        self._state = "ready"
+
+    def _finish_events(self) -> Generator[Chunk, None, None]:
+        """Apply an event that is still open at the end of the input."""
+        self._enter()
+        carry, self._carry = self._carry, self._carry[:0]
+        if len(carry):
+            yield from self._run(carry, len(carry) - 1, True)
+        self._state = "finished"
+
+    def _enter(self) -> None:
+        if self._state != "ready":
+            raise RuntimeError(f"stage is {self._state}: exhaust advance() before the next call")
+        self._state = "busy"

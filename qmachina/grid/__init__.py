@@ -1,0 +1,1 @@
+"""From events to bins and ticks: counts, depth and mechanics. The silver dataset."""

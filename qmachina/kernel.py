@@ -1,0 +1,90 @@
+"""The one place where numba is configured, and the status codes kernels return.
+
+Kernels take arrays and scalars, allocate nothing, raise nothing and return a code; the
+shell around them turns a code into an error with order id, sequence and time.
+Floating point is strict (no fastmath): results equal the plain-Python twins bit for bit.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import numba
+from llvmlite import ir
+from numba.core import cgutils, types
+from numba.extending import intrinsic
+from numpy.typing import NDArray
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+#: The kernel consumed everything it was given.
+OK = 0
+
+_BOUNDS = os.environ.get("QMACHINA_BOUNDSCHECK") == "1"
+_OPTIONS: dict[str, Any] = {
+    "nogil": True,
+    "fastmath": False,
+    "error_model": "numpy",
+    "boundscheck": _BOUNDS,
+    # A cache entry does not know about bounds checks: keep checked builds out of it.
+    "cache": not _BOUNDS,
+}
+
+
+def kernel(function: F) -> F:
+    """Compile a kernel: strict floating point, no GIL, cached on disk."""
+    compiled: F = numba.njit(**_OPTIONS)(function)
+    return compiled
+
+
+def kernels_are_compiled() -> bool:
+    """Tell whether numba compiles (False under ``NUMBA_DISABLE_JIT=1``)."""
+    return not numba.config.DISABLE_JIT
+
+
+# Two array operations that plain indexing cannot express without a test for negative indices.
+# That test keeps the compiler from seeing a memmove (4x slower) and costs a select per load.
+# Interpreted and bounds-checked builds take the plain forms below instead.
+if _BOUNDS or not kernels_are_compiled():
+
+    @kernel
+    def load(values: NDArray, index: int) -> float:
+        """Return ``values[index]`` of a contiguous float64 array; the index must be valid."""
+        return values[index]
+
+    @kernel
+    def move(values: NDArray, target: int, source: int, count: int) -> None:
+        """Copy ``count`` values of a contiguous float64 array within it; ranges may overlap."""
+        if target < source:
+            for i in range(count):
+                values[target + i] = values[source + i]
+        else:
+            for i in range(count - 1, -1, -1):
+                values[target + i] = values[source + i]
+
+else:
+
+    @intrinsic
+    def load(typing_context: Any, values: Any, index: Any) -> Any:
+        """Return ``values[index]`` of a contiguous float64 array; the index must be valid."""
+
+        def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            array = context.make_array(signature.args[0])(context, builder, args[0])
+            return builder.load(builder.gep(array.data, [args[1]]))
+
+        return types.float64(values, types.intp), generate
+
+    @intrinsic
+    def move(typing_context: Any, values: Any, target: Any, source: Any, count: Any) -> Any:
+        """Copy ``count`` values of a contiguous float64 array within it; ranges may overlap."""
+
+        def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            array = context.make_array(signature.args[0])(context, builder, args[0])
+            into, out_of = (builder.gep(array.data, [i]) for i in (args[1], args[2]))
+            size = ir.Constant(args[3].type, 8)
+            cgutils.raw_memmove(builder, into, out_of, args[3], size)
+            return context.get_dummy_value()
+
+        return types.void(values, types.intp, types.intp, types.intp), generate
