@@ -7,8 +7,12 @@ Floating point is strict (no fastmath): results equal the plain-Python twins bit
 
 from __future__ import annotations
 
+import functools
+import hashlib
 import os
+import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numba
@@ -22,6 +26,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 #: The kernel consumed everything it was given.
 OK = 0
 
+_ROOT = Path(__file__).parent
 _BOUNDS = os.environ.get("QMACHINA_BOUNDSCHECK") == "1"
 _OPTIONS: dict[str, Any] = {
     "nogil": True,
@@ -34,9 +39,65 @@ _OPTIONS: dict[str, Any] = {
 
 
 def kernel(function: F) -> F:
-    """Compile a kernel: strict floating point, no GIL, cached on disk."""
+    """Compile an entry kernel: strict floating point, no GIL, cached on disk."""
     compiled: F = numba.njit(**_OPTIONS)(function)
+    cache = getattr(getattr(compiled, "_cache", None), "_cache_file", None)
+    if cache is not None:
+        cache._source_stamp = _stamp(Path(function.__code__.co_filename))
     return compiled
+
+
+def step(function: F) -> F:
+    """Compile a function that only kernels call: it is cached as a part of them."""
+    compiled: F = numba.njit(**{**_OPTIONS, "cache": False, "no_cpython_wrapper": True, "no_cfunc_wrapper": True})(function)
+    return compiled
+
+
+def inlined(function: F) -> F:
+    """Compile a step that must vanish into every caller, because calls would dominate it."""
+    compiled: F = numba.njit(**{**_OPTIONS, "cache": False}, forceinline=True)(function)
+    return compiled
+
+
+_IMPORT = re.compile(
+    r"^(?:from (qmachina[\w.]*) import (\([^)]*\)|[^\n]*)|import (qmachina[\w.]*))", re.M
+)
+
+
+def _stamp(path: Path) -> bytes:
+    """Return a hash of a module and of every qMachina module it imports, however deep.
+
+    Numba looks at the kernel's own file alone and would go on using machine code that has an
+    older version of another module's functions compiled into it.
+    """
+    found: dict[Path, bytes] = {}
+    pending = [path]
+    while pending:
+        file = pending.pop()
+        if file in found:
+            continue
+        found[file], imports = _read_module(file, file.stat().st_mtime_ns)
+        pending.extend(imports)
+    whole = b"".join(found[file] for file in sorted(found))
+    return hashlib.sha256(whole).digest()
+
+
+@functools.cache
+def _read_module(file: Path, _changed: int) -> tuple[bytes, tuple[Path, ...]]:
+    """Return the hash of a source file and the qMachina files it imports."""
+    source = file.read_bytes()
+    imports = []
+    for package, imported, module in _IMPORT.findall(source.decode()):
+        candidates = [package or module]
+        candidates += [
+            f"{package}.{n.split()[0]}" for n in imported.strip("()").split(",") if n.split()
+        ]
+        for name in candidates:
+            base = _ROOT.joinpath(*name.split(".")[1:])
+            for candidate in (base.with_suffix(".py"), base / "__init__.py"):
+                if candidate.is_file():
+                    imports.append(candidate)
+    return hashlib.sha256(source).digest(), tuple(imports)
 
 
 def kernels_are_compiled() -> bool:

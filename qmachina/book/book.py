@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import Literal
 
-import numpy as np
 from numpy.typing import NDArray
 
 from qmachina.book import state as s
-from qmachina.book.kernels import advance_book, look
+from qmachina.book.kernels import advance_book, close_snapshot
 from qmachina.book.stage import EventStage
 from qmachina.fields import Chunk
 from qmachina.kernel import OK
-from qmachina.market import BookState
 
 
 class OrderBook(EventStage):
@@ -50,9 +48,7 @@ class OrderBook(EventStage):
         self._sync_ns = -1 if assume_synced_after is None else round(assume_synced_after * 1e9)
         self._strict = strict
 
-    def _run(
-        self, records: NDArray, checked: int, final: bool
-    ) -> Generator[Chunk, None, int]:
+    def _run(self, records: NDArray, checked: int, final: bool) -> Generator[Chunk, None, int]:
         done = 0
         while True:
             part = records[done:]
@@ -74,7 +70,7 @@ class OrderBook(EventStage):
                 return done
             if status < s.GROW_ORDERS:
                 raise self._refuse(status, part, consumed, at)
-            self._make_room(status, part[consumed:])
+            self._make_room(status)
         yield  # a generator, like the full engine's
 
     def replay(self, records: NDArray) -> None:
@@ -86,45 +82,4 @@ class OrderBook(EventStage):
         """Apply an event that is still open at the end of the input."""
         for _ in self._finish_events():
             pass
-
-    def summary(self) -> dict[str, object]:
-        """Return orders, levels, best prices and sizes (None where absent), state, anomalies."""
-        look(self.book, self._face)
-        bid, bid_size, ask, ask_size, state = (int(x) for x in self._face)
-        reg = self.book.reg
-        tops = int(reg[s.TOB_SIZE_BID] > 0) + int(reg[s.TOB_SIZE_ASK] > 0)
-        return {
-            "orders": int(reg[s.N_ORDERS]) + tops,
-            "bid_levels": int(reg[s.N_LEVELS_BID]),
-            "ask_levels": int(reg[s.N_LEVELS_ASK]),
-            "best_bid_price_int": bid * self.tick_size if bid_size else None,
-            "best_ask_price_int": ask * self.tick_size if ask_size else None,
-            "best_bid_size": bid_size,
-            "best_ask_size": ask_size,
-            "book_state": BookState(state).name.lower(),
-            "events": int(reg[s.EVENT_ID]),
-            "anomalies": self.anomalies,
-        }
-
-    def levels(self, side: int) -> NDArray[np.int64]:
-        """Return all levels of a side, best first.
-
-        Returns
-        -------
-        ndarray of int64, shape (n_levels, 3)
-            Price in 1e-9 units, size, number of orders.
-        """
-        n = int(self.book.n[0])
-        slots = np.flatnonzero(self.book.depth[side] > 0)
-        far = self.book.far[np.maximum(slots - n, 0), 0].astype(np.int64)
-        ticks = np.where(slots < n, slots + self.book.reg[s.BASE], far)
-        order = np.argsort(ticks)
-        if side == s.BID:
-            order = order[::-1]
-        columns = (
-            ticks * self.tick_size,
-            self.book.depth[side, slots],
-            self.book.count[side, slots],
-        )
-        return np.stack(columns, axis=1)[order]
-
+        close_snapshot(self.book)

@@ -15,7 +15,7 @@ import numpy as np
 
 from qmachina.book import state as s
 from qmachina.book.table import claim, find, remove
-from qmachina.kernel import OK, kernel
+from qmachina.kernel import OK, kernel, step
 from qmachina.market import UNDEF_PRICE, Action, Flag, Side
 
 _ADD, _CANCEL = int(Action.ADD), int(Action.CANCEL)
@@ -32,7 +32,7 @@ _TIME_REGRESSION = int(s.Anomaly.TIME_REGRESSION)
 _UNTERMINATED = int(s.Anomaly.UNTERMINATED)
 
 
-@kernel
+@step
 def event_end(records, start, n, checked, final):
     """Return the exclusive end of the event that starts at ``start``, or -1 if it is open.
 
@@ -58,7 +58,7 @@ def event_end(records, start, n, checked, final):
     return -1
 
 
-@kernel
+@step
 def is_unterminated(record):
     """Tell whether an event that ends with this record lacks its end mark."""
     if record["flags"] & _F_LAST != 0:
@@ -66,14 +66,14 @@ def is_unterminated(record):
     return not (record["action"] == _CLEAR and record["flags"] & _F_SNAPSHOT == 0)
 
 
-@kernel
+@step
 def note(book, kind):
     """Count an anomaly of the order flow."""
     book.anomalies[kind] += 1
     book.reg[s.LAST_ANOMALY] = kind + 1
 
 
-@kernel
+@step
 def slot_of(book, tick):
     """Return the slot of an absolute tick, claiming a far row for one outside the arrays."""
     i = tick - book.reg[s.BASE]
@@ -87,7 +87,7 @@ def slot_of(book, tick):
     return n + row
 
 
-@kernel
+@step
 def tick_of(book, slot):
     """Return the absolute tick of a slot."""
     n = book.n[0]
@@ -96,7 +96,7 @@ def tick_of(book, slot):
     return np.int64(book.far[slot - n, 0])
 
 
-@kernel
+@step
 def level_inside(book, slot, side, before, after):
     """Keep the best price inside the arrays right after a level's depth changed."""
     reg = book.reg
@@ -121,7 +121,7 @@ def level_inside(book, slot, side, before, after):
             reg[s.BEST_ASK] = b
 
 
-@kernel
+@step
 def level_far(book, slot, side, before, after):
     """Note that a far level appeared or vanished; its best is searched only when needed."""
     step = np.int64(after > 0) - np.int64(before > 0)
@@ -139,7 +139,7 @@ def level_far(book, slot, side, before, after):
             reg[s.FAR_ASKS_BELOW] += step
 
 
-@kernel
+@step
 def change(book, impulses, slot, side, size, orders, channel):
     """Change a level by a signed size and order count, and record the impulse.
 
@@ -169,7 +169,7 @@ def change(book, impulses, slot, side, size, orders, channel):
     reg[s.N_IMPULSES] = i + 1
 
 
-@kernel
+@step
 def reduce(book, impulses, slot, side, size, orders, filled):
     """Take size off a level: first the filled part, then the pulled part."""
     if filled > 0:
@@ -177,7 +177,7 @@ def reduce(book, impulses, slot, side, size, orders, filled):
     change(book, impulses, slot, side, filled - size, orders, s.PULL_BID + side)
 
 
-@kernel
+@step
 def open_fill(book, record):
     """Remember a fill until the cancel or modify of its order says what it did."""
     reg = book.reg
@@ -194,7 +194,7 @@ def open_fill(book, record):
     book.pending[row, 2] = np.uint64(2 * size + 1)
 
 
-@kernel
+@step
 def take_fill(book, record, reduction):
     """Consume the pending fill of a cancel's or modify's order; return how much it explains."""
     reg = book.reg
@@ -213,7 +213,7 @@ def take_fill(book, record, reduction):
     return min(size, reduction)
 
 
-@kernel
+@step
 def expire_fills(book):
     """Forget all pending fills, counting each as unmatched."""
     reg = book.reg
@@ -223,7 +223,7 @@ def expire_fills(book):
         book.pending[:, 2] = 0
 
 
-@kernel
+@step
 def clear_side(book, impulses, side, channel):
     """Empty every level of a side, by ascending tick inside the arrays, then far ones."""
     n = book.n[0]
@@ -240,7 +240,7 @@ def clear_side(book, impulses, side, channel):
     book.reg[s.TOB_SIZE_BID + side] = 0
 
 
-@kernel
+@step
 def clear(book, impulses):
     """Empty the book; the change of depth is a reset, not flow."""
     expire_fills(book)
@@ -252,7 +252,16 @@ def clear(book, impulses):
     reg[s.N_ORDERS] = reg[s.N_ORDERS_BID] = reg[s.N_ORDERS_ASK] = 0
 
 
-@kernel
+@step
+def anchor(book, tick):
+    """Centre the level arrays on the first price met."""
+    reg = book.reg
+    if reg[s.ANCHORED] == 0:
+        reg[s.ANCHORED] = 1
+        reg[s.BASE] = tick - book.n[0] // 2
+
+
+@step
 def checked_tick(book, price, tick_size):
     """Return (status, tick) of the price of a book-changing record."""
     if price == _UNDEF:
@@ -262,14 +271,11 @@ def checked_tick(book, price, tick_size):
         return s.OFF_GRID, np.int64(0)
     if tick > _MAX_TICK or tick < -_MAX_TICK:
         return s.TICK_RANGE, np.int64(0)
-    reg = book.reg
-    if reg[s.ANCHORED] == 0:
-        reg[s.ANCHORED] = 1
-        reg[s.BASE] = tick - book.n[0] // 2
+    anchor(book, tick)
     return OK, tick
 
 
-@kernel
+@step
 def put_order(book, impulses, order_id, tick, side, size):
     """Insert a new order and add its size to its level."""
     reg = book.reg
@@ -281,7 +287,7 @@ def put_order(book, impulses, order_id, tick, side, size):
     change(book, impulses, slot_of(book, tick), side, size, 1, s.ADD_BID + side)
 
 
-@kernel
+@step
 def drop_order(book, row, side):
     """Take an order out of the table; its level is the caller's business."""
     reg = book.reg
@@ -290,14 +296,14 @@ def drop_order(book, row, side):
     reg[s.N_ORDERS_BID + side] -= 1
 
 
-@kernel
+@step
 def order_at(book, row):
     """Return (tick, side, size) of an order row."""
     word = np.int64(book.orders[row, 1])
     return word >> 1, word & 1, np.int64(book.orders[row, 2] >> np.uint64(1))
 
 
-@kernel
+@step
 def add(book, impulses, record, tick_size):
     """Insert an order; a duplicate id replaces the old one."""
     status, tick = checked_tick(book, record["price"], tick_size)
@@ -322,7 +328,7 @@ def add(book, impulses, record, tick_size):
     return OK
 
 
-@kernel
+@step
 def cancel(book, impulses, record):
     """Take the record's own size off its order; a pending fill explains part of it."""
     row = find(book.orders, book.reg[s.ORDERS_LOG2], record["order_id"])
@@ -346,7 +352,7 @@ def cancel(book, impulses, record):
     return OK
 
 
-@kernel
+@step
 def modify(book, impulses, record, tick_size):
     """Replace price, size and side of an order; an unknown one is inserted."""
     status, tick = checked_tick(book, record["price"], tick_size)
@@ -393,7 +399,7 @@ def modify(book, impulses, record, tick_size):
     return OK
 
 
-@kernel
+@step
 def drop_side_orders(book, side):
     """Take every order of a side out of the table."""
     reg = book.reg
@@ -406,7 +412,7 @@ def drop_side_orders(book, side):
             row += 1
 
 
-@kernel
+@step
 def replace_side(book, impulses, side, slot, size):
     """Make one top-of-book level the whole side; flow is the change of size at each tick."""
     drop_side_orders(book, side)
@@ -430,7 +436,7 @@ def replace_side(book, impulses, side, slot, size):
             change(book, impulses, slot, side, difference, 1, s.PULL_BID + side)
 
 
-@kernel
+@step
 def top_of_book(book, impulses, record, tick_size):
     """Replace a whole side, as feeds do that carry the best level alone."""
     reg = book.reg
@@ -466,7 +472,7 @@ def top_of_book(book, impulses, record, tick_size):
     return OK
 
 
-@kernel
+@step
 def trade(book, impulses, record, tick_size):
     """Record a trade as flow by aggressor; the book does not change."""
     reg = book.reg
@@ -474,16 +480,13 @@ def trade(book, impulses, record, tick_size):
     price = record["price"]
     slot = np.int64(-1)
     channel = s.TRADE_NONE
-    on_grid = price != _UNDEF and price % tick_size == 0
-    if on_grid and reg[s.ANCHORED] != 0:
+    bought = record["side"] == _SIDE_BID
+    if price != _UNDEF and price % tick_size == 0 and (bought or record["side"] == _SIDE_ASK):
         tick = price // tick_size
         if -_MAX_TICK <= tick <= _MAX_TICK:
-            if record["side"] == _SIDE_BID:
-                channel = s.TRADE_BUY
-                slot = slot_of(book, tick)
-            elif record["side"] == _SIDE_ASK:
-                channel = s.TRADE_SELL
-                slot = slot_of(book, tick)
+            anchor(book, tick)
+            slot = slot_of(book, tick)
+            channel = s.TRADE_BUY if bought else s.TRADE_SELL
     impulses.slot[i] = slot
     impulses.channel[i] = channel
     impulses.size[i] = np.int64(record["size"])
@@ -491,15 +494,23 @@ def trade(book, impulses, record, tick_size):
 
 
 @kernel
+def close_snapshot(book):
+    """Close an open snapshot: the book is what it said."""
+    reg = book.reg
+    if reg[s.SNAPSHOT_OPEN] != 0:
+        reg[s.SNAPSHOT_OPEN] = 0
+        reg[s.SYNCED] = 1
+
+
+@step
 def apply_record(book, impulses, record, tick_size):
     """Apply one record; return OK or the code of what makes it impossible."""
     reg = book.reg
     flags = record["flags"]
     action = record["action"]
     snapshot = flags & _F_SNAPSHOT != 0
-    if reg[s.SNAPSHOT_OPEN] != 0 and not snapshot:
-        reg[s.SNAPSHOT_OPEN] = 0
-        reg[s.SYNCED] = 1
+    if not snapshot:
+        close_snapshot(book)
     elif snapshot and reg[s.SNAPSHOT_OPEN] == 0:
         clear(book, impulses)
         reg[s.SNAPSHOT_OPEN] = 1
@@ -525,12 +536,11 @@ def apply_record(book, impulses, record, tick_size):
     elif action != _NONE:
         status = s.BAD_ACTION
     if snapshot and flags & _F_LAST != 0:
-        reg[s.SNAPSHOT_OPEN] = 0
-        reg[s.SYNCED] = 1
+        close_snapshot(book)
     return status
 
 
-@kernel
+@step
 def far_demand(book, records, start, stop, tick_size):
     """Return how many rows of the far table an event may claim, at most.
 
@@ -548,16 +558,19 @@ def far_demand(book, records, start, stop, tick_size):
             continue
         tick = price // tick_size
         if not anchored:
-            if records[i]["action"] != _ADD and records[i]["action"] != _MODIFY:
-                continue
-            base = tick - n // 2
-            anchored = True
+            action = records[i]["action"]
+            side = records[i]["side"]
+            named = side == _SIDE_BID or side == _SIDE_ASK
+            if action == _ADD or action == _MODIFY or (action == _TRADE and named):
+                if tick * tick_size == price:
+                    base = tick - n // 2
+                    anchored = True
         if tick < base or tick >= base + n:
             demand += 1
     return demand
 
 
-@kernel
+@step
 def room_for(book, impulses, records, start, stop, tick_size):
     """Return OK if an event fits the tables, else the code of what must grow."""
     reg = book.reg
@@ -567,8 +580,9 @@ def room_for(book, impulses, records, start, stop, tick_size):
     if 2 * (reg[s.N_PENDING] + size) > book.pending.shape[0]:
         return s.GROW_PENDING
     if 2 * (reg[s.N_FAR] + 2 * size) > book.far.shape[0]:
-        if 2 * (reg[s.N_FAR] + far_demand(book, records, start, stop, tick_size)) > (
-            book.far.shape[0]
+        if (
+            2 * (reg[s.N_FAR] + far_demand(book, records, start, stop, tick_size))
+            > (book.far.shape[0])
         ):
             return s.GROW_FAR
     levels = reg[s.N_LEVELS_BID] + reg[s.N_LEVELS_ASK]
@@ -577,7 +591,7 @@ def room_for(book, impulses, records, start, stop, tick_size):
     return OK
 
 
-@kernel
+@step
 def apply_event(book, impulses, records, start, stop, tick_size, event_clock, sync_ns, strict):
     """Apply one event.
 
@@ -613,7 +627,7 @@ def apply_event(book, impulses, records, start, stop, tick_size, event_clock, sy
     return OK, stop
 
 
-@kernel
+@step
 def best_far(book, side):
     """Return the slot of the best far level of a side, or -1; searched only when stale."""
     reg = book.reg
@@ -632,7 +646,7 @@ def best_far(book, side):
     return reg[s.FAR_BEST_BID + side]
 
 
-@kernel
+@step
 def best_slot(book, side):
     """Return the slot of the best level of a side, or -1 if the side is empty."""
     reg = book.reg
@@ -676,7 +690,7 @@ def look(book, out):
         out[4] = 5
 
 
-@kernel
+@step
 def next_event(book, impulses, records, start, n, checked, final, tick_size):
     """Find the next event and make sure that it fits.
 
@@ -695,9 +709,7 @@ def next_event(book, impulses, records, start, n, checked, final, tick_size):
 
 
 @kernel
-def advance_book(
-    book, impulses, records, checked, final, tick_size, event_clock, sync_ns, strict
-):
+def advance_book(book, impulses, records, checked, final, tick_size, event_clock, sync_ns, strict):
     """Apply all complete events of a run of records to a book alone.
 
     Returns
@@ -708,9 +720,7 @@ def advance_book(
     start = 0
     n = records.shape[0]
     while start < n:
-        status, stop = next_event(
-            book, impulses, records, start, n, checked, final, tick_size
-        )
+        status, stop = next_event(book, impulses, records, start, n, checked, final, tick_size)
         if status != OK:
             return status, start, start
         if stop < 0:
@@ -729,7 +739,7 @@ def advance_book(
     return OK, start, start
 
 
-@kernel
+@step
 def wants_anchor(book):
     """Tell whether a synced, uncrossed book's middle left the inner three quarters."""
     reg = book.reg

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from qmachina.book import state as b
 from qmachina.book.kernels import apply_record, best_slot, room_for, tick_of, wants_anchor
 from qmachina.book.stage import BookShell
-from qmachina.kernel import OK, kernel
+from qmachina.kernel import OK, kernel, step
 from qmachina.market import MBO_DTYPE, UNDEF_PRICE, Action
 
 _UNDEF = int(UNDEF_PRICE)
@@ -26,7 +26,7 @@ _MODIFY, _ADD, _CLEAR = int(Action.MODIFY), int(Action.ADD), int(Action.CLEAR)
 _MAX_HELD = b.MAX_EVENT_RECORDS
 
 
-@kernel
+@step
 def top_levels(book, side, levels, tick_size, out):
     """Write price, size and order count of the best levels of a side; absent: undefined, 0, 0.
 
@@ -51,7 +51,7 @@ def top_levels(book, side, levels, tick_size, out):
         out[i, 2] = 0
 
 
-@kernel
+@step
 def next_slot(book, side, tick, n):
     """Return the slot of the next worse level of a side; there must be one."""
     base = book.reg[b.BASE]
@@ -79,7 +79,7 @@ def next_slot(book, side, tick, n):
     return best
 
 
-@kernel
+@step
 def fills_follow(records, i, stop):
     """Return the end of the run of fills and cancels with the trade's sequence number.
 
@@ -190,9 +190,7 @@ class MarketByPrice(BookShell):
         if len(held):
             yield from self._rows(held, True)
 
-    def _rows(
-        self, records: NDArray, final: bool
-    ) -> Generator[dict[str, NDArray], None, int]:
+    def _rows(self, records: NDArray, final: bool) -> Generator[dict[str, NDArray], None, int]:
         done = 0
         while True:
             part = records[done:]
@@ -215,7 +213,7 @@ class MarketByPrice(BookShell):
                 return done
             if status < b.GROW_ORDERS:
                 raise self._refuse(status, part, consumed, consumed)
-            self._make_room(status, part[consumed:])
+            self._make_room(status)
 
     def _columns(self, records: NDArray, rows: NDArray[np.int64]) -> dict[str, NDArray]:
         columns: dict[str, NDArray] = {

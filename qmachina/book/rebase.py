@@ -80,9 +80,7 @@ def rebase(
     return moved, old, new
 
 
-def move(
-    array: NDArray, old: NDArray[np.int64], new: NDArray[np.int64], width: int
-) -> NDArray:
+def move(array: NDArray, old: NDArray[np.int64], new: NDArray[np.int64], width: int) -> NDArray:
     """Return an array whose last axis is indexed by slot, with its slots moved."""
     out = np.zeros((*array.shape[:-1], width), array.dtype)
     out[..., new] = array[..., old]

@@ -18,7 +18,7 @@ from qmachina.book import state as s
 from qmachina.book.kernels import look
 from qmachina.errors import RecordError
 from qmachina.fields import Chunk
-from qmachina.market import MBO_DTYPE, UNDEF_PRICE, price_text
+from qmachina.market import MBO_DTYPE, UNDEF_PRICE, BookState, price_text
 
 
 class BookShell:
@@ -42,14 +42,14 @@ class BookShell:
         self._face = np.zeros(5, np.int64)
         self._state = "ready"
 
-    def _make_room(self, status: int, records: NDArray) -> None:
+    def _make_room(self, status: int) -> None:
         """Grow what the kernel asked for, or move the anchor."""
         if status == s.GROW_ORDERS:
             self.book = room.grow_orders(self.book)
         elif status == s.GROW_PENDING:
             self.book = room.grow_pending(self.book)
         elif status == s.GROW_FAR:
-            self._rebase(int(self.book.reg[s.BASE]), 2 * min(len(records), s.MAX_EVENT_RECORDS))
+            self._rebase(int(self.book.reg[s.BASE]), int(self.book.reg[s.FAR_DEMAND]))
         elif status == s.GROW_IMPULSES:
             self.impulses = s.new_impulses(2 * len(self.impulses.slot))
         elif status == s.REANCHOR:
@@ -77,17 +77,27 @@ class BookShell:
                 "price is off the tick grid",
                 f"a multiple of tick size {price_text(self.tick_size)}",
                 price_text(price),
-                "The largest tick size that fits is "
-                f"{price_text(math.gcd(price, self.tick_size))}",
+                f"The largest tick size that fits is {price_text(math.gcd(price, self.tick_size))}",
             ),
             s.UNDEFINED_PRICE: lambda: ("price is undefined", "a price", UNDEF_PRICE, None),
             s.TICK_RANGE: lambda: ("price is out of range", "|tick| <= 2^60", price, None),
-            s.BAD_SIDE: lambda: ("side is impossible for the action", "A or B", chr(r["side"]), None),
+            s.BAD_SIDE: lambda: (
+                "side is impossible for the action",
+                "A or B",
+                chr(r["side"]),
+                None,
+            ),
             s.BAD_ACTION: lambda: (
-                "unknown action", "one of A C M R T F N", repr(chr(r["action"])), None
+                "unknown action",
+                "one of A C M R T F N",
+                repr(chr(r["action"])),
+                None,
             ),
             s.EVENT_TOO_LONG: lambda: (
-                "event does not end", f"at most {s.MAX_EVENT_RECORDS} records", "more", None
+                "event does not end",
+                f"at most {s.MAX_EVENT_RECORDS} records",
+                "more",
+                None,
             ),
             s.BAD_TIME: lambda: (
                 "time stamp is undefined or beyond the year 2262",
@@ -110,6 +120,47 @@ class BookShell:
             remedy=remedy,
         )
 
+    def summary(self) -> dict[str, object]:
+        """Return orders, levels, best prices and sizes (None where absent), state, anomalies."""
+        look(self.book, self._face)
+        bid, bid_size, ask, ask_size, state = (int(x) for x in self._face)
+        reg = self.book.reg
+        tops = int(reg[s.TOB_SIZE_BID] > 0) + int(reg[s.TOB_SIZE_ASK] > 0)
+        return {
+            "orders": int(reg[s.N_ORDERS]) + tops,
+            "bid_levels": int(reg[s.N_LEVELS_BID]),
+            "ask_levels": int(reg[s.N_LEVELS_ASK]),
+            "best_bid_price_int": bid * self.tick_size if bid_size else None,
+            "best_ask_price_int": ask * self.tick_size if ask_size else None,
+            "best_bid_size": bid_size,
+            "best_ask_size": ask_size,
+            "book_state": BookState(state).name.lower(),
+            "events": int(reg[s.EVENT_ID]),
+            "anomalies": self.anomalies,
+        }
+
+    def levels(self, side: int) -> NDArray[np.int64]:
+        """Return all levels of a side, best first.
+
+        Returns
+        -------
+        ndarray of int64, shape (n_levels, 3)
+            Price in 1e-9 units, size, number of orders.
+        """
+        n = int(self.book.n[0])
+        slots = np.flatnonzero(self.book.depth[side] > 0)
+        far = self.book.far[np.maximum(slots - n, 0), 0].astype(np.int64)
+        ticks = np.where(slots < n, slots + self.book.reg[s.BASE], far)
+        order = np.argsort(ticks)
+        if side == s.BID:
+            order = order[::-1]
+        columns = (
+            ticks * self.tick_size,
+            self.book.depth[side, slots],
+            self.book.count[side, slots],
+        )
+        return np.stack(columns, axis=1)[order]
+
     @property
     def anomalies(self) -> dict[str, int]:
         """Anomaly counts by kind, in lower case."""
@@ -124,9 +175,7 @@ class EventStage(BookShell, ABC):
         self._carry: NDArray = np.empty(0, MBO_DTYPE)
 
     @abstractmethod
-    def _run(
-        self, records: NDArray, checked: int, final: bool
-    ) -> Generator[Chunk, None, int]:
+    def _run(self, records: NDArray, checked: int, final: bool) -> Generator[Chunk, None, int]:
         """Apply complete events; yield closed bins; return how many records were consumed."""
 
     def advance(self, records: NDArray) -> Iterator[Chunk]:

@@ -83,8 +83,9 @@ LAST_STRICT = Anomaly.ZERO_SIZE
     ORDERS_LOG2,
     PENDING_LOG2,
     FAR_LOG2,
+    FAR_DEMAND,  # far rows the next event may claim, when they do not fit
     N_REGISTERS,
-) = range(34)
+) = range(35)
 
 #: Padding that keeps columns of state arrays off the same cache sets.
 _PAD = 40

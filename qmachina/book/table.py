@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from qmachina.kernel import kernel
+from qmachina.kernel import kernel, step
 
 _GOLD = np.uint64(0x9E3779B97F4A7C15)
 _ONE = np.uint64(1)
@@ -17,13 +17,13 @@ _ZERO = np.uint64(0)
 _BITS = np.uint64(64)
 
 
-@kernel
+@step
 def home(key, log2):
     """Return the preferred row of a key in a table of 2**log2 rows."""
     return (np.uint64(key) * _GOLD) >> (_BITS - np.uint64(log2))
 
 
-@kernel
+@step
 def find(table, log2, key):
     """Return the row of a key, or -1."""
     mask = np.uint64(table.shape[0] - 1)
@@ -37,7 +37,7 @@ def find(table, log2, key):
         i = (i + _ONE) & mask
 
 
-@kernel
+@step
 def claim(table, log2, key):
     """Return the row of a key, writing the key into a free row if it is new.
 
@@ -54,7 +54,7 @@ def claim(table, log2, key):
     return np.int64(i)
 
 
-@kernel
+@step
 def remove(table, log2, row):
     """Free a row and move later rows of its run back, so that no search stops early."""
     mask = np.uint64(table.shape[0] - 1)

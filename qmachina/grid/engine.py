@@ -14,7 +14,6 @@ from qmachina.fields import Chunk
 from qmachina.grid import fields, kernels, mechanics
 from qmachina.grid import state as g
 from qmachina.kernel import OK
-from qmachina.market import DAY_NS
 from qmachina.specs.silver import SilverSpec
 
 #: Bins held in the output buffers before they are handed on.
@@ -71,9 +70,7 @@ class Engine(EventStage):
         sync = spec.assume_synced_after
         self._sync_ns = -1 if sync is None else round(sync * 1e9)
 
-    def _run(
-        self, records: NDArray, checked: int, final: bool
-    ) -> Generator[Chunk, None, int]:
+    def _run(self, records: NDArray, checked: int, final: bool) -> Generator[Chunk, None, int]:
         done = 0
         while True:
             part = records[done:]
@@ -101,7 +98,7 @@ class Engine(EventStage):
             elif status < b.GROW_ORDERS:
                 raise self._refuse(status, part, consumed, at)
             else:
-                self._make_room(status, part[consumed:])
+                self._make_room(status)
 
     def _flush(self) -> Generator[Chunk, None, None]:
         n = int(self.grid.reg[g.N_OUT])
@@ -133,6 +130,7 @@ class Engine(EventStage):
             partial bin is emitted.
         """
         yield from self._finish_events()
+        kernels.look_at_end(self.book, self.grid)
         reg, c = self.grid.reg, self.constants
         last = int(reg[g.LAST_TIME])
         if covered_until_ns is None or last < 0 or c.emit_events:
@@ -239,7 +237,14 @@ class Engine(EventStage):
         """Number of records applied."""
         return int(self.book.reg[b.N_RECORDS])
 
+    @property
+    def clock(self) -> int:
+        """Time of the last event, the running maximum of the clock's stamps."""
+        return int(self.book.reg[b.CLOCK])
 
-def midnight(time_ns: int) -> int:
-    """Return 00:00 UTC of the date of a time."""
-    return time_ns - time_ns % DAY_NS
+    @property
+    def open_bin_end(self) -> int | None:
+        """End of the open bin, or None before the first and in event mode."""
+        if not self.grid.reg[g.STARTED] or self.constants.emit_events:
+            return None
+        return int(self.grid.reg[g.BIN_END])

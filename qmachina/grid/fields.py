@@ -89,5 +89,7 @@ GRID_FIELDS: tuple[Field, ...] = (
     Field("k", "int32", "ticks", "Ticks from spot, -K..+K.", "grid_index"),
     *GRID_COUNTS,
     *GRID_MECHANICS,
-    Field("last_event_id", "int64", "1", "Number of the last event that changed this tick's depth."),
+    Field(
+        "last_event_id", "int64", "1", "Number of the last event that changed this tick's depth."
+    ),
 )

@@ -14,7 +14,7 @@ from qmachina.book import kernels as book_kernels
 from qmachina.book import state as b
 from qmachina.grid import state as g
 from qmachina.grid.mechanics import NEGLIGIBLE, impulse_weights, read_coefficients
-from qmachina.kernel import OK, kernel
+from qmachina.kernel import OK, kernel, step
 from qmachina.market import DAY_NS, UNDEF_PRICE, Flag
 
 _F_SNAPSHOT = int(Flag.SNAPSHOT)
@@ -41,7 +41,7 @@ def renew(sums, reg, constants, time):
         reg[g.LANDMARK] += constants.landmark_ns
 
 
-@kernel
+@step
 def decay_once(sums, decay):
     """Multiply all sums by the decay of one landmark period; return 1 if any is left."""
     left = 0
@@ -57,7 +57,7 @@ def decay_once(sums, decay):
     return left
 
 
-@kernel
+@step
 def collect(book, impulses, grid, constants):
     """Add the impulses of the event just applied to counts and decayed sums."""
     reg = grid.reg
@@ -91,7 +91,7 @@ def collect(book, impulses, grid, constants):
             reg[g.ANY_SUM] = 1
 
 
-@kernel
+@step
 def look_after(book, grid):
     """Look at the book after an event: order-flow imbalance, extremes, spot."""
     reg, face, old = grid.reg, grid.face, grid.before
@@ -117,6 +117,16 @@ def look_after(book, grid):
 
 
 @kernel
+def look_at_end(book, grid):
+    """Close a snapshot that is open at the end of the input and look at the book again."""
+    book_kernels.close_snapshot(book)
+    book_kernels.look(book, grid.face)
+    if grid.face[4] == _VALID:
+        grid.reg[g.SPOT] = (grid.face[0] + grid.face[2]) // 2
+        grid.reg[g.SPOT_SET] = 1
+
+
+@step
 def widen(reg, face):
     """Include the best prices of a valid look in the open bin's extremes."""
     if reg[g.LOOKS] == 0:
@@ -130,7 +140,7 @@ def widen(reg, face):
     reg[g.LOOKS] += 1
 
 
-@kernel
+@step
 def open_bin(grid):
     """Reset the counters of the open bin; its first look is the book as it stands."""
     reg = grid.reg
@@ -151,13 +161,13 @@ def spot_of(book, grid):
     return np.int64(0)
 
 
-@kernel
+@step
 def sign(x):
     """Return -1, 0 or 1."""
     return np.int64(x > 0) - np.int64(x < 0)
 
 
-@kernel
+@step
 def emit_bin(book, grid, out, o, tick_size):
     """Write the bin row ``o``; the order of values is ``grid.state.BIN_INTS``."""
     reg, face = grid.reg, grid.face
@@ -204,7 +214,7 @@ def emit_bin(book, grid, out, o, tick_size):
     row[30] = ask_move < 0 and bid_move < 0
 
 
-@kernel
+@step
 def emit_window(book, grid, constants, out, o):
     """Write the 2K + 1 tick rows ``o``; every value from the state at the bin's end."""
     rows = 2 * constants.radius + 1
@@ -230,7 +240,7 @@ def emit_window(book, grid, constants, out, o):
             target[i] = np.float32(source[i])
 
 
-@kernel
+@step
 def emit_counts(book, grid, out, o, low, rows):
     """Write depth, counts of the open bin and last event of the window's ticks."""
     stamp = grid.reg[g.STAMP]
@@ -251,21 +261,21 @@ def emit_counts(book, grid, out, o, low, rows):
                 out.counts[3 + c, o, i] = grid.flow[low + i, c]
 
 
-@kernel
+@step
 def add_rows(x, y, out):
     """Write x + y."""
     for i in range(out.shape[0]):
         out[i] = x[i] + y[i]
 
 
-@kernel
+@step
 def subtract_rows(x, y, z, out):
     """Write (x - y) - z."""
     for i in range(out.shape[0]):
         out[i] = (x[i] - y[i]) - z[i]
 
 
-@kernel
+@step
 def read_chain(sv, sa, sj, c, v, a, j):
     """Write velocity, acceleration and jerk of one chain from its forward sums."""
     # One output a loop: the compiler then vectorises each.
@@ -301,7 +311,9 @@ def read_window(sums, low, rows, c, joined, out):
         ask = bid + 4
         for r in range(3):
             add_rows(sums[bid + r, low:high], sums[ask + r, low:high], joined[r])
-        read_chain(joined[0], joined[1], joined[2], c, out[3 + chain], out[9 + chain], out[15 + chain])
+        read_chain(
+            joined[0], joined[1], joined[2], c, out[3 + chain], out[9 + chain], out[15 + chain]
+        )
         add_rows(sums[bid + 3, low:high], sums[ask + 3, low:high], joined[0])
         mass = out[chain]
         for i in range(rows):
@@ -312,12 +324,14 @@ def read_window(sums, low, rows, c, joined, out):
             subtract_rows(
                 sums[p, low:high], sums[p + 8, low:high], sums[p + 16, low:high], joined[r]
             )
-        read_chain(joined[0], joined[1], joined[2], c, out[6 + side], out[12 + side], out[18 + side])
+        read_chain(
+            joined[0], joined[1], joined[2], c, out[6 + side], out[12 + side], out[18 + side]
+        )
     for order in range(3):
         add_rows(out[6 + 6 * order], out[7 + 6 * order], out[8 + 6 * order])
 
 
-@kernel
+@step
 def close_bin(book, grid, constants, out, tick_size):
     """Emit the open bin, whose end the clock has reached, and open the next."""
     reg = grid.reg
@@ -357,7 +371,7 @@ def begin(grid, constants, time):
     open_bin(grid)
 
 
-@kernel
+@step
 def event_time(book, records, start, stop, event_clock):
     """Return the time an event will have: the running maximum of the clock's stamps."""
     time = book.reg[b.CLOCK]
@@ -404,11 +418,13 @@ def advance_grid(
             break
         time = event_time(book, records, start, stop, event_clock)
         live = records[stop - 1]["flags"] & _F_SNAPSHOT == 0
-        if reg[g.STARTED] == 0 and live and time >= constants.start_ns:
+        seen = live or reg[g.LAST_TIME] >= 0
+        if reg[g.STARTED] == 0 and seen and time >= constants.start_ns:
             begin(grid, constants, time)
         if reg[g.STARTED] != 0 and not constants.emit_events:
-            if close_bins(book, grid, constants, out, tick_size, time) != OK:
-                return b.OUT_FULL, start, start
+            status = close_bins(book, grid, constants, out, tick_size, time)
+            if status != OK:
+                return status, start, start
         if constants.emit_events and reg[g.N_OUT] == out.last_event.shape[0]:
             return b.OUT_FULL, start, start
         renew(grid.sums, reg, constants, time)
@@ -436,7 +452,7 @@ def advance_grid(
     return OK, start, start
 
 
-@kernel
+@step
 def emit_event(book, grid, constants, out, tick_size):
     """Emit one row at the time of the last event instead of at a bin's end."""
     reg = grid.reg

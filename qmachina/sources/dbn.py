@@ -71,6 +71,8 @@ class DbnReader:
         self.offset = 0  # bytes of decompressed input that were decoded
         try:
             self._file = pa.OSFile(str(self.path), "rb")
+        except FileNotFoundError as e:
+            raise DataError("file does not exist", subject=self.name) from e
         except (OSError, ValueError) as e:
             raise DataError("cannot be opened", subject=self.name, found=str(e)) from e
         try:
@@ -147,9 +149,7 @@ class DbnReader:
         try:
             meta = databento_dbn.Metadata.decode(lead + body)
         except Exception as e:  # the decoder raises several kinds
-            raise FormatError(
-                "header cannot be decoded", subject=self.name, found=str(e)
-            ) from e
+            raise FormatError("header cannot be decoded", subject=self.name, found=str(e)) from e
         self.offset = 8 + length
         schema = None if meta.schema is None else str(meta.schema)
         if schema not in (None, "mbo"):

@@ -114,9 +114,7 @@ class BookSource:
                 if out is None or len(out) < len(records):
                     out = np.empty(len(records), records.dtype)
                 publisher = -1 if self.publisher_id is None else self.publisher_id
-                n, bad = _keep(
-                    records, self.instrument_id, publisher, self._pinned, known, out
-                )
+                n, bad = _keep(records, self.instrument_id, publisher, self._pinned, known, out)
                 if bad >= 0:
                     self._refuse(records[bad], seen + bad, symbols)
                 seen += len(records)

@@ -1,0 +1,1 @@
+"""The ``qmachina`` command: reads arguments, calls the core, prints. No computation lives here."""

@@ -1,0 +1,1 @@
+"""Plain-Python twins of every kernel: slow, obvious, and written from the design alone."""
