@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import Field, field_validator
 
 from qmachina import market
-from qmachina.specs.base import Spec
+from qmachina.specs.base import NAME_PATTERN, Spec
 
 ProductType = Literal["future_mbo", "equity_mbo", "crypto_mbo"]
 
@@ -41,6 +41,11 @@ class InstrumentSpec(Spec):
     currency: str = Field(default="USD", pattern=r"^[A-Z]{3}$", description="Currency code.")
     calendar: str = Field(description="Exchange calendar: XNAS, CMES or 24/7.")
     time_zone: str = Field(description="IANA zone of the exchange.")
+    pipeline: str = Field(
+        default="baseline",
+        pattern=NAME_PATTERN,
+        description="Name of the pipeline spec that the home's assets use.",
+    )
     first_date: date = Field(default=date(2010, 1, 1), description="First partition offered.")
 
     @field_validator("tick_size")

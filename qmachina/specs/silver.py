@@ -61,8 +61,11 @@ class SilverSpec(Spec):
                 raise ValueError("tau_velocity, tau_acceleration, tau_jerk must differ by 5 %")
         if self.landmark_ns * 1e-9 / min(*taus, self.tau_rest_decay) > 300:
             raise ValueError("the shortest time constant is too short for this bin width")
-        if self.start_time and self.end_time and self.start_time == self.end_time:
-            raise ValueError("start_time equals end_time")
+        if self.start_time and self.end_time and seconds(self.start_time) >= seconds(self.end_time):
+            raise ValueError("start_time must precede end_time")
+        for time in (self.start_time, self.end_time):
+            if time and seconds(time) * 1000 % self.cell_width_ms:
+                raise ValueError("start_time and end_time must be whole bins")
         return self
 
     @property
@@ -83,3 +86,9 @@ class SilverSpec(Spec):
         )
         bins = math.ceil(50.0 * shortest * 1e9 / self.bin_ns)
         return max(bins, 1) * self.bin_ns
+
+
+def seconds(time_of_day: str) -> int:
+    """Return HH:MM or HH:MM:SS as seconds since midnight."""
+    parts = [int(p) for p in time_of_day.split(":")]
+    return parts[0] * 3600 + parts[1] * 60 + (parts[2] if len(parts) > 2 else 0)

@@ -1,0 +1,1 @@
+"""Builders: one function per dataset, called by assets, commands and tests alike."""

@@ -1,0 +1,1 @@
+"""From scores to evidence: trades by first touch, their metrics, intervals and sweeps."""

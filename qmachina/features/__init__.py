@@ -1,0 +1,1 @@
+"""From silver to gold: deterministic columns without thresholds and without scores."""

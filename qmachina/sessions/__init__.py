@@ -1,0 +1,1 @@
+"""Which dates are trading sessions: small committed tables, no calendar library at run time."""
