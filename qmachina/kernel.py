@@ -23,6 +23,9 @@ from numpy.typing import NDArray
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+#: An integer scalar of a kernel: Python's int outside, int64 inside.
+Int = Any
+
 #: The kernel consumed everything it was given.
 OK = 0
 
@@ -49,7 +52,8 @@ def kernel(function: F) -> F:
 
 def step(function: F) -> F:
     """Compile a function that only kernels call: it is cached as a part of them."""
-    compiled: F = numba.njit(**{**_OPTIONS, "cache": False, "no_cpython_wrapper": True, "no_cfunc_wrapper": True})(function)
+    alone = {"cache": False, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+    compiled: F = numba.njit(**{**_OPTIONS, **alone})(function)
     return compiled
 
 

@@ -105,9 +105,7 @@ def tick_size_int(tick_size: Decimal | str | float) -> int:
     """
     scaled = Decimal(str(tick_size)) * PRICE_SCALE
     if scaled <= 0 or scaled != int(scaled):
-        raise SpecError(
-            "tick_size is not a positive multiple of 0.000000001", found=tick_size
-        )
+        raise SpecError("tick_size is not a positive multiple of 0.000000001", found=tick_size)
     return int(scaled)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 
@@ -31,7 +32,7 @@ def run_engine(
     engine = engine or Engine(spec, tick_size, start_ns=start_ns, end_ns=end_ns)
     bounds = [0, len(records)] if cuts is None else list(cuts)
     parts = [empty(spec)]
-    for a, b in zip(bounds, bounds[1:], strict=False):
+    for a, b in pairwise(bounds):
         parts += [copy(c) for c in engine.advance(records[a:b])]
     if covered_until_ns is not None:
         parts += [copy(c) for c in engine.finish(covered_until_ns)]

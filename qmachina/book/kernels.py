@@ -11,11 +11,15 @@ next cancel or modify of its order counts as fill instead of pull.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 
 from qmachina.book import state as s
+from qmachina.book.state import Book, Impulses
 from qmachina.book.table import claim, find, remove
-from qmachina.kernel import OK, kernel, step
+from qmachina.kernel import OK, Int, kernel, step
 from qmachina.market import UNDEF_PRICE, Action, Flag, Side
 
 _ADD, _CANCEL = int(Action.ADD), int(Action.CANCEL)
@@ -33,7 +37,7 @@ _UNTERMINATED = int(s.Anomaly.UNTERMINATED)
 
 
 @step
-def event_end(records, start, n, checked, final):
+def event_end(records: NDArray, start: Int, n: Int, checked: Int, final: bool) -> Int:
     """Return the exclusive end of the event that starts at ``start``, or -1 if it is open.
 
     ``checked`` records of it are known not to end it. An event ends after F_LAST, after a
@@ -59,7 +63,7 @@ def event_end(records, start, n, checked, final):
 
 
 @step
-def is_unterminated(record):
+def is_unterminated(record: Any) -> bool:
     """Tell whether an event that ends with this record lacks its end mark."""
     if record["flags"] & _F_LAST != 0:
         return False
@@ -67,14 +71,14 @@ def is_unterminated(record):
 
 
 @step
-def note(book, kind):
+def note(book: Book, kind: Int) -> None:
     """Count an anomaly of the order flow."""
     book.anomalies[kind] += 1
     book.reg[s.LAST_ANOMALY] = kind + 1
 
 
 @step
-def slot_of(book, tick):
+def slot_of(book: Book, tick: Int) -> Int:
     """Return the slot of an absolute tick, claiming a far row for one outside the arrays."""
     i = tick - book.reg[s.BASE]
     n = book.n[0]
@@ -88,7 +92,7 @@ def slot_of(book, tick):
 
 
 @step
-def tick_of(book, slot):
+def tick_of(book: Book, slot: Int) -> Int:
     """Return the absolute tick of a slot."""
     n = book.n[0]
     if slot < n:
@@ -97,7 +101,7 @@ def tick_of(book, slot):
 
 
 @step
-def level_inside(book, slot, side, before, after):
+def level_inside(book: Book, slot: Int, side: Int, before: Int, after: Int) -> None:
     """Keep the best price inside the arrays right after a level's depth changed."""
     reg = book.reg
     if side == s.BID:
@@ -122,7 +126,7 @@ def level_inside(book, slot, side, before, after):
 
 
 @step
-def level_far(book, slot, side, before, after):
+def level_far(book: Book, slot: Int, side: Int, before: Int, after: Int) -> None:
     """Note that a far level appeared or vanished; its best is searched only when needed."""
     step = np.int64(after > 0) - np.int64(before > 0)
     if step == 0:
@@ -140,7 +144,9 @@ def level_far(book, slot, side, before, after):
 
 
 @step
-def change(book, impulses, slot, side, size, orders, channel):
+def change(
+    book: Book, impulses: Impulses, slot: Int, side: Int, size: Int, orders: Int, channel: Int
+) -> None:
     """Change a level by a signed size and order count, and record the impulse.
 
     Inside a snapshot, and for clears, the change is a signed reset instead of flow.
@@ -149,7 +155,7 @@ def change(book, impulses, slot, side, size, orders, channel):
     before = book.depth[side, slot]
     after = before + size
     book.depth[side, slot] = after
-    book.count[side, slot] += orders
+    book.order_count[side, slot] += orders
     if slot < book.n[0]:
         level_inside(book, slot, side, before, after)
     else:
@@ -170,7 +176,9 @@ def change(book, impulses, slot, side, size, orders, channel):
 
 
 @step
-def reduce(book, impulses, slot, side, size, orders, filled):
+def reduce(
+    book: Book, impulses: Impulses, slot: Int, side: Int, size: Int, orders: Int, filled: Int
+) -> None:
     """Take size off a level: first the filled part, then the pulled part."""
     if filled > 0:
         change(book, impulses, slot, side, -filled, 0, s.FILL_BID + side)
@@ -178,7 +186,7 @@ def reduce(book, impulses, slot, side, size, orders, filled):
 
 
 @step
-def open_fill(book, record):
+def open_fill(book: Book, record: Any) -> None:
     """Remember a fill until the cancel or modify of its order says what it did."""
     reg = book.reg
     row = claim(book.pending, reg[s.PENDING_LOG2], record["order_id"])
@@ -195,7 +203,7 @@ def open_fill(book, record):
 
 
 @step
-def take_fill(book, record, reduction):
+def take_fill(book: Book, record: Any, reduction: Int) -> Int:
     """Consume the pending fill of a cancel's or modify's order; return how much it explains."""
     reg = book.reg
     if reg[s.N_PENDING] == 0:
@@ -214,7 +222,7 @@ def take_fill(book, record, reduction):
 
 
 @step
-def expire_fills(book):
+def expire_fills(book: Book) -> None:
     """Forget all pending fills, counting each as unmatched."""
     reg = book.reg
     if reg[s.N_PENDING] > 0:
@@ -224,24 +232,24 @@ def expire_fills(book):
 
 
 @step
-def clear_side(book, impulses, side, channel):
+def clear_side(book: Book, impulses: Impulses, side: Int, channel: Int) -> None:
     """Empty every level of a side, by ascending tick inside the arrays, then far ones."""
     n = book.n[0]
     for slot in range(n):
         if book.depth[side, slot] > 0:
             change(book, impulses, slot, side, -book.depth[side, slot], 0, channel)
-        book.count[side, slot] = 0
+        book.order_count[side, slot] = 0
     if book.reg[s.N_FAR] > 0:
         for row in range(book.far.shape[0]):
             slot = n + row
             if book.depth[side, slot] > 0:
                 change(book, impulses, slot, side, -book.depth[side, slot], 0, channel)
-            book.count[side, slot] = 0
+            book.order_count[side, slot] = 0
     book.reg[s.TOB_SIZE_BID + side] = 0
 
 
 @step
-def clear(book, impulses):
+def clear(book: Book, impulses: Impulses) -> None:
     """Empty the book; the change of depth is a reset, not flow."""
     expire_fills(book)
     clear_side(book, impulses, s.BID, s.RESET_BID)
@@ -253,7 +261,7 @@ def clear(book, impulses):
 
 
 @step
-def anchor(book, tick):
+def anchor(book: Book, tick: Int) -> None:
     """Centre the level arrays on the first price met."""
     reg = book.reg
     if reg[s.ANCHORED] == 0:
@@ -262,7 +270,7 @@ def anchor(book, tick):
 
 
 @step
-def checked_tick(book, price, tick_size):
+def checked_tick(book: Book, price: Int, tick_size: Int) -> tuple[Int, Int]:
     """Return (status, tick) of the price of a book-changing record."""
     if price == _UNDEF:
         return s.UNDEFINED_PRICE, np.int64(0)
@@ -276,7 +284,9 @@ def checked_tick(book, price, tick_size):
 
 
 @step
-def put_order(book, impulses, order_id, tick, side, size):
+def put_order(
+    book: Book, impulses: Impulses, order_id: Int, tick: Int, side: Int, size: Int
+) -> None:
     """Insert a new order and add its size to its level."""
     reg = book.reg
     row = claim(book.orders, reg[s.ORDERS_LOG2], order_id)
@@ -288,7 +298,7 @@ def put_order(book, impulses, order_id, tick, side, size):
 
 
 @step
-def drop_order(book, row, side):
+def drop_order(book: Book, row: Int, side: Int) -> None:
     """Take an order out of the table; its level is the caller's business."""
     reg = book.reg
     remove(book.orders, reg[s.ORDERS_LOG2], row)
@@ -297,14 +307,14 @@ def drop_order(book, row, side):
 
 
 @step
-def order_at(book, row):
+def order_at(book: Book, row: Int) -> tuple[Int, Int, Int]:
     """Return (tick, side, size) of an order row."""
     word = np.int64(book.orders[row, 1])
     return word >> 1, word & 1, np.int64(book.orders[row, 2] >> np.uint64(1))
 
 
 @step
-def add(book, impulses, record, tick_size):
+def add(book: Book, impulses: Impulses, record: Any, tick_size: Int) -> Int:
     """Insert an order; a duplicate id replaces the old one."""
     status, tick = checked_tick(book, record["price"], tick_size)
     if status != OK:
@@ -329,7 +339,7 @@ def add(book, impulses, record, tick_size):
 
 
 @step
-def cancel(book, impulses, record):
+def cancel(book: Book, impulses: Impulses, record: Any) -> Int:
     """Take the record's own size off its order; a pending fill explains part of it."""
     row = find(book.orders, book.reg[s.ORDERS_LOG2], record["order_id"])
     if row < 0:
@@ -353,7 +363,7 @@ def cancel(book, impulses, record):
 
 
 @step
-def modify(book, impulses, record, tick_size):
+def modify(book: Book, impulses: Impulses, record: Any, tick_size: Int) -> Int:
     """Replace price, size and side of an order; an unknown one is inserted."""
     status, tick = checked_tick(book, record["price"], tick_size)
     if status != OK:
@@ -400,7 +410,7 @@ def modify(book, impulses, record, tick_size):
 
 
 @step
-def drop_side_orders(book, side):
+def drop_side_orders(book: Book, side: Int) -> None:
     """Take every order of a side out of the table."""
     reg = book.reg
     row = np.int64(0)
@@ -413,23 +423,23 @@ def drop_side_orders(book, side):
 
 
 @step
-def replace_side(book, impulses, side, slot, size):
+def replace_side(book: Book, impulses: Impulses, side: Int, slot: Int, size: Int) -> None:
     """Make one top-of-book level the whole side; flow is the change of size at each tick."""
     drop_side_orders(book, side)
     n = book.n[0]
     for other in range(n):
         if other != slot and book.depth[side, other] > 0:
             reduce(book, impulses, other, side, book.depth[side, other], 0, 0)
-            book.count[side, other] = 0
+            book.order_count[side, other] = 0
     if book.reg[s.N_FAR] > 0:
         for row in range(book.far.shape[0]):
             other = n + row
             if other != slot and book.depth[side, other] > 0:
                 reduce(book, impulses, other, side, book.depth[side, other], 0, 0)
-                book.count[side, other] = 0
+                book.order_count[side, other] = 0
     if slot >= 0:
         difference = size - book.depth[side, slot]
-        book.count[side, slot] = 0
+        book.order_count[side, slot] = 0
         if difference >= 0:
             change(book, impulses, slot, side, difference, 1, s.ADD_BID + side)
         else:
@@ -437,7 +447,7 @@ def replace_side(book, impulses, side, slot, size):
 
 
 @step
-def top_of_book(book, impulses, record, tick_size):
+def top_of_book(book: Book, impulses: Impulses, record: Any, tick_size: Int) -> Int:
     """Replace a whole side, as feeds do that carry the best level alone."""
     reg = book.reg
     if record["side"] == _SIDE_BID:
@@ -473,7 +483,7 @@ def top_of_book(book, impulses, record, tick_size):
 
 
 @step
-def trade(book, impulses, record, tick_size):
+def trade(book: Book, impulses: Impulses, record: Any, tick_size: Int) -> None:
     """Record a trade as flow by aggressor; the book does not change."""
     reg = book.reg
     i = reg[s.N_IMPULSES]
@@ -494,7 +504,7 @@ def trade(book, impulses, record, tick_size):
 
 
 @kernel
-def close_snapshot(book):
+def close_snapshot(book: Book) -> None:
     """Close an open snapshot: the book is what it said."""
     reg = book.reg
     if reg[s.SNAPSHOT_OPEN] != 0:
@@ -503,7 +513,7 @@ def close_snapshot(book):
 
 
 @step
-def apply_record(book, impulses, record, tick_size):
+def apply_record(book: Book, impulses: Impulses, record: Any, tick_size: Int) -> Int:
     """Apply one record; return OK or the code of what makes it impossible."""
     reg = book.reg
     flags = record["flags"]
@@ -541,7 +551,7 @@ def apply_record(book, impulses, record, tick_size):
 
 
 @step
-def far_demand(book, records, start, stop, tick_size):
+def far_demand(book: Book, records: NDArray, start: Int, stop: Int, tick_size: Int) -> Int:
     """Return how many rows of the far table an event may claim, at most.
 
     Short events are not looked into; a snapshot of thousands of orders is.
@@ -571,7 +581,9 @@ def far_demand(book, records, start, stop, tick_size):
 
 
 @step
-def room_for(book, impulses, records, start, stop, tick_size):
+def room_for(
+    book: Book, impulses: Impulses, records: NDArray, start: Int, stop: Int, tick_size: Int
+) -> Int:
     """Return OK if an event fits the tables, else the code of what must grow."""
     reg = book.reg
     size = stop - start
@@ -592,7 +604,17 @@ def room_for(book, impulses, records, start, stop, tick_size):
 
 
 @step
-def apply_event(book, impulses, records, start, stop, tick_size, event_clock, sync_ns, strict):
+def apply_event(
+    book: Book,
+    impulses: Impulses,
+    records: NDArray,
+    start: Int,
+    stop: Int,
+    tick_size: Int,
+    event_clock: bool,
+    sync_ns: Int,
+    strict: bool,
+) -> tuple[Int, Int]:
     """Apply one event.
 
     Returns
@@ -628,7 +650,7 @@ def apply_event(book, impulses, records, start, stop, tick_size, event_clock, sy
 
 
 @step
-def best_far(book, side):
+def best_far(book: Book, side: Int) -> Int:
     """Return the slot of the best far level of a side, or -1; searched only when stale."""
     reg = book.reg
     if reg[s.FAR_BID_STALE + side] != 0:
@@ -647,7 +669,7 @@ def best_far(book, side):
 
 
 @step
-def best_slot(book, side):
+def best_slot(book: Book, side: Int) -> Int:
     """Return the slot of the best level of a side, or -1 if the side is empty."""
     reg = book.reg
     if side == s.BID:
@@ -666,7 +688,7 @@ def best_slot(book, side):
 
 
 @kernel
-def look(book, out):
+def look(book: Book, out: NDArray[np.int64]) -> None:
     """Write the book's face: bid tick, bid size, ask tick, ask size, state.
 
     Absent sides have size 0 and tick 0. The state is a :class:`qmachina.market.BookState`.
@@ -691,7 +713,16 @@ def look(book, out):
 
 
 @step
-def next_event(book, impulses, records, start, n, checked, final, tick_size):
+def next_event(
+    book: Book,
+    impulses: Impulses,
+    records: NDArray,
+    start: Int,
+    n: Int,
+    checked: Int,
+    final: bool,
+    tick_size: Int,
+) -> tuple[Int, Int]:
     """Find the next event and make sure that it fits.
 
     Returns
@@ -709,7 +740,17 @@ def next_event(book, impulses, records, start, n, checked, final, tick_size):
 
 
 @kernel
-def advance_book(book, impulses, records, checked, final, tick_size, event_clock, sync_ns, strict):
+def advance_book(
+    book: Book,
+    impulses: Impulses,
+    records: NDArray,
+    checked: Int,
+    final: bool,
+    tick_size: Int,
+    event_clock: bool,
+    sync_ns: Int,
+    strict: bool,
+) -> tuple[Int, Int, Int]:
     """Apply all complete events of a run of records to a book alone.
 
     Returns
@@ -740,7 +781,7 @@ def advance_book(book, impulses, records, checked, final, tick_size, event_clock
 
 
 @step
-def wants_anchor(book):
+def wants_anchor(book: Book) -> bool:
     """Tell whether a synced, uncrossed book's middle left the inner three quarters."""
     reg = book.reg
     n = book.n[0]

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from qmachina.book import state as b
 from qmachina.book.kernels import apply_record, best_slot, room_for, tick_of, wants_anchor
 from qmachina.book.stage import BookShell
-from qmachina.kernel import OK, kernel, step
+from qmachina.book.state import Book, Impulses
+from qmachina.kernel import OK, Int, kernel, step
 from qmachina.market import MBO_DTYPE, UNDEF_PRICE, Action
 
 _UNDEF = int(UNDEF_PRICE)
@@ -27,7 +28,7 @@ _MAX_HELD = b.MAX_EVENT_RECORDS
 
 
 @step
-def top_levels(book, side, levels, tick_size, out):
+def top_levels(book: Book, side: Int, levels: Int, tick_size: Int, out: NDArray[np.int64]) -> None:
     """Write price, size and order count of the best levels of a side; absent: undefined, 0, 0.
 
     ``out`` has shape (levels, 3).
@@ -41,7 +42,7 @@ def top_levels(book, side, levels, tick_size, out):
         tick = tick_of(book, slot)
         out[found, 0] = tick * tick_size
         out[found, 1] = book.depth[side, slot]
-        out[found, 2] = book.count[side, slot]
+        out[found, 2] = book.order_count[side, slot]
         found += 1
         if found < total:
             slot = next_slot(book, side, tick, n)
@@ -52,7 +53,7 @@ def top_levels(book, side, levels, tick_size, out):
 
 
 @step
-def next_slot(book, side, tick, n):
+def next_slot(book: Book, side: Int, tick: Int, n: Int) -> Int:
     """Return the slot of the next worse level of a side; there must be one."""
     base = book.reg[b.BASE]
     step = -1 if side == b.BID else 1
@@ -80,7 +81,7 @@ def next_slot(book, side, tick, n):
 
 
 @step
-def fills_follow(records, i, stop):
+def fills_follow(records: NDArray, i: Int, stop: Int) -> Int:
     """Return the end of the run of fills and cancels with the trade's sequence number.
 
     Returns i + 1 unless both a fill and a cancel follow, and -1 if the run reaches ``stop``.
@@ -104,7 +105,16 @@ def fills_follow(records, i, stop):
 
 
 @kernel
-def advance_mbp(book, impulses, records, final, tick_size, levels, rows, index):
+def advance_mbp(
+    book: Book,
+    impulses: Impulses,
+    records: NDArray,
+    final: bool,
+    tick_size: Int,
+    levels: Int,
+    rows: NDArray[np.int64],
+    index: NDArray[np.int64],
+) -> tuple[Int, Int, Int]:
     """Apply records one by one and write a row for each A, C, M, R and T.
 
     Returns

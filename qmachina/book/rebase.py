@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from qmachina.book import state as s
 from qmachina.book import table
-from qmachina.kernel import kernel
+from qmachina.kernel import Int, kernel
 
 
 def grow_orders(book: s.Book) -> s.Book:
@@ -55,7 +55,7 @@ def rebase(
     used[:n] = True
     far_rows = np.flatnonzero(book.far[:, 2])
     used[n + far_rows] = True
-    live = (book.depth != 0).any(0) | (book.count != 0).any(0)
+    live = (book.depth != 0).any(0) | (book.order_count != 0).any(0)
     if in_use is not None:
         live |= in_use
     old = np.flatnonzero(used & live)
@@ -74,7 +74,9 @@ def rebase(
     new[outside] = n + rows
     width = s.slots(n, log2)
     moved = book._replace(
-        far=far, depth=move(book.depth, old, new, width), count=move(book.count, old, new, width)
+        far=far,
+        depth=move(book.depth, old, new, width),
+        order_count=move(book.order_count, old, new, width),
     )
     _recount(moved, base, log2, n_far)
     return moved, old, new
@@ -88,7 +90,9 @@ def move(array: NDArray, old: NDArray[np.int64], new: NDArray[np.int64], width: 
 
 
 @kernel
-def _claim_all(far, log2, ticks, rows):
+def _claim_all(
+    far: NDArray[np.uint64], log2: Int, ticks: NDArray[np.uint64], rows: NDArray[np.int64]
+) -> None:
     """Claim one far row for each tick."""
     for i in range(ticks.shape[0]):
         row = table.claim(far, log2, ticks[i])

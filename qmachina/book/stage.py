@@ -71,47 +71,7 @@ class BookShell:
             f"record {number} of the book (action {chr(r['action'])}, side {chr(r['side'])}, "
             f"order id {r['order_id']}, sequence {r['sequence']}, ts_event {r['ts_event']})"
         )
-        price = int(r["price"])
-        what, expected, found, remedy = {
-            s.OFF_GRID: lambda: (
-                "price is off the tick grid",
-                f"a multiple of tick size {price_text(self.tick_size)}",
-                price_text(price),
-                f"The largest tick size that fits is {price_text(math.gcd(price, self.tick_size))}",
-            ),
-            s.UNDEFINED_PRICE: lambda: ("price is undefined", "a price", UNDEF_PRICE, None),
-            s.TICK_RANGE: lambda: ("price is out of range", "|tick| <= 2^60", price, None),
-            s.BAD_SIDE: lambda: (
-                "side is impossible for the action",
-                "A or B",
-                chr(r["side"]),
-                None,
-            ),
-            s.BAD_ACTION: lambda: (
-                "unknown action",
-                "one of A C M R T F N",
-                repr(chr(r["action"])),
-                None,
-            ),
-            s.EVENT_TOO_LONG: lambda: (
-                "event does not end",
-                f"at most {s.MAX_EVENT_RECORDS} records",
-                "more",
-                None,
-            ),
-            s.BAD_TIME: lambda: (
-                "time stamp is undefined or beyond the year 2262",
-                "ts_recv and ts_event below 2^63",
-                f"ts_recv {r['ts_recv']}",
-                None,
-            ),
-            s.STRICT: lambda: (
-                f"anomaly {s.Anomaly(self.book.reg[s.LAST_ANOMALY] - 1).name.lower()}",
-                "none (strict: true)",
-                "one",
-                "Set strict: false to count it and go on",
-            ),
-        }[status]()
+        what, expected, found, remedy = self._reason(status, r)
         return RecordError(
             f"{where}: {what}",
             subject=self.subject,
@@ -119,6 +79,36 @@ class BookShell:
             found=found,
             remedy=remedy,
         )
+
+    def _reason(self, status: int, record: NDArray) -> tuple[str, object, object, str | None]:
+        """Return what is wrong with a record, what was expected and found, and a remedy."""
+        price, side, action = int(record["price"]), chr(record["side"]), chr(record["action"])
+        match status:
+            case s.OFF_GRID:
+                fits = price_text(math.gcd(price, self.tick_size))
+                return (
+                    "price is off the tick grid",
+                    f"a multiple of tick size {price_text(self.tick_size)}",
+                    price_text(price),
+                    f"The largest tick size that fits is {fits}",
+                )
+            case s.UNDEFINED_PRICE:
+                return "price is undefined", "a price", price, None
+            case s.TICK_RANGE:
+                return "price is out of range", "at most 2^60 ticks", price, None
+            case s.BAD_SIDE:
+                return "side is impossible for the action", "A or B", side, None
+            case s.BAD_ACTION:
+                return "unknown action", "one of A C M R T F N", repr(action), None
+            case s.EVENT_TOO_LONG:
+                return "event does not end", f"at most {s.MAX_EVENT_RECORDS} records", "more", None
+            case s.BAD_TIME:
+                stamps = f"ts_recv {record['ts_recv']}, ts_event {record['ts_event']}"
+                return "time stamp is undefined or past the year 2262", "below 2^63", stamps, None
+            case _:
+                kind = s.Anomaly(int(self.book.reg[s.LAST_ANOMALY]) - 1).name.lower()
+                remedy = "Set strict: false to count it and go on"
+                return f"anomaly {kind}", "none (strict: true)", "one", remedy
 
     def summary(self) -> dict[str, object]:
         """Return orders, levels, best prices and sizes (None where absent), state, anomalies."""
@@ -157,7 +147,7 @@ class BookShell:
         columns = (
             ticks * self.tick_size,
             self.book.depth[side, slots],
-            self.book.count[side, slots],
+            self.book.order_count[side, slots],
         )
         return np.stack(columns, axis=1)[order]
 

@@ -102,7 +102,7 @@ class Book(NamedTuple):
     pending: NDArray[np.uint64]  # (rows, 3): id, ts_event, 2 * size + 1
     far: NDArray[np.uint64]  # (rows, 3): tick, 0, 1
     depth: NDArray[np.int64]  # (2, n + far rows + pad)
-    count: NDArray[np.int64]  # (2, n + far rows + pad)
+    order_count: NDArray[np.int64]  # (2, n + far rows + pad)
     n: NDArray[np.int64]  # (1,): ticks inside the arrays
     reg: NDArray[np.int64]
     anomalies: NDArray[np.int64]
@@ -135,7 +135,7 @@ def new_book(n: int, orders_log2: int = 12, far_log2: int = 10) -> Book:
         pending=table.empty(6),
         far=table.empty(far_log2),
         depth=np.zeros((2, width), np.int64),
-        count=np.zeros((2, width), np.int64),
+        order_count=np.zeros((2, width), np.int64),
         n=np.array([n], np.int64),
         reg=reg,
         anomalies=np.zeros(len(Anomaly), np.int64),

@@ -8,8 +8,9 @@ ids that count up spread best of all. A row is ``(key, a, b)`` of uint64 and is 
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
-from qmachina.kernel import kernel, step
+from qmachina.kernel import Int, kernel, step
 
 _GOLD = np.uint64(0x9E3779B97F4A7C15)
 _ONE = np.uint64(1)
@@ -18,13 +19,13 @@ _BITS = np.uint64(64)
 
 
 @step
-def home(key, log2):
+def home(key: Int, log2: Int) -> Int:
     """Return the preferred row of a key in a table of 2**log2 rows."""
     return (np.uint64(key) * _GOLD) >> (_BITS - np.uint64(log2))
 
 
 @step
-def find(table, log2, key):
+def find(table: NDArray[np.uint64], log2: Int, key: Int) -> Int:
     """Return the row of a key, or -1."""
     mask = np.uint64(table.shape[0] - 1)
     key = np.uint64(key)
@@ -38,7 +39,7 @@ def find(table, log2, key):
 
 
 @step
-def claim(table, log2, key):
+def claim(table: NDArray[np.uint64], log2: Int, key: Int) -> Int:
     """Return the row of a key, writing the key into a free row if it is new.
 
     The caller fills the other two words; a new row is free until its last word is odd.
@@ -55,7 +56,7 @@ def claim(table, log2, key):
 
 
 @step
-def remove(table, log2, row):
+def remove(table: NDArray[np.uint64], log2: Int, row: Int) -> None:
     """Free a row and move later rows of its run back, so that no search stops early."""
     mask = np.uint64(table.shape[0] - 1)
     i = np.uint64(row)
@@ -74,7 +75,7 @@ def remove(table, log2, row):
 
 
 @kernel
-def rehash(old, new, log2):
+def rehash(old: NDArray[np.uint64], new: NDArray[np.uint64], log2: Int) -> None:
     """Copy all rows of a table into an empty larger one."""
     for r in range(old.shape[0]):
         if old[r, 2] & _ONE != _ZERO:

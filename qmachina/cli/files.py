@@ -1,4 +1,4 @@
-"""Commands on one file, without lake or Dagster: book, mbp."""
+"""Commands on one file, without lake or Dagster: book, mbp, grid."""
 
 from __future__ import annotations
 
@@ -16,8 +16,10 @@ from qmachina import market
 from qmachina.book.book import OrderBook
 from qmachina.book.mbp import MarketByPrice
 from qmachina.cli import output
+from qmachina.cli.grid_files import moment_ns, write_grid
 from qmachina.sources.select import BookSource
 from qmachina.sources.ticks import infer_tick_size
+from qmachina.specs.silver import SilverSpec
 
 File = Annotated[
     Path, typer.Argument(help="A .dbn or .dbn.zst file of the mbo schema.", show_default=False)
@@ -39,6 +41,7 @@ def register(app: typer.Typer) -> None:
     """Add the commands of this module."""
     app.command("book")(book)
     app.command("mbp")(mbp)
+    app.command("grid")(grid)
 
 
 def tick_size_of(source: BookSource, given: str | None) -> int:
@@ -140,3 +143,46 @@ def mbp(
         output.as_json(result)
     else:
         output.facts(f"Market by price of {source.name}", result)
+
+
+def grid(
+    file: File,
+    out: Annotated[Path, typer.Option(help="Folder to write; must not exist.", show_default=False)],
+    start: Annotated[
+        str | None, typer.Option(help="First bin: HH:MM[:SS] in --time-zone, or an ISO time.")
+    ] = None,
+    end: Annotated[str | None, typer.Option(help="End of the last bin, as --start.")] = None,
+    cell_ms: Annotated[int, typer.Option(help="Bin width in milliseconds.")] = 100,
+    radius: Annotated[int, typer.Option(help="Ticks each way from spot.")] = 50,
+    tick_size: TickSize = None,
+    time_zone: Annotated[str, typer.Option(help="IANA zone of --start and --end.")] = "UTC",
+    assume_synced_after: Annotated[
+        float | None,
+        typer.Option(help="Seconds after which a start without snapshot counts as synced."),
+    ] = None,
+    instrument: Instrument = None,
+    publisher: Publisher = None,
+    json: Json = False,
+) -> None:
+    """Replay one file into bins and the dense grid, as Parquet with a manifest."""
+    source = BookSource(file, instrument, publisher)
+    spec = SilverSpec.parse(
+        {
+            "cell_width_ms": cell_ms,
+            "grid_radius_ticks": radius,
+            "assume_synced_after": assume_synced_after,
+        },
+        subject="options",
+    )
+    moments = [moment_ns(t, source.header.start_ns, time_zone) for t in (start, end)]
+    ticks = tick_size_of(source, tick_size)
+    with output.progress("grid", source.name) as progress:
+        manifest = write_grid(source, spec, ticks, out, moments[0], moments[1], progress)
+    if json:
+        output.as_json(manifest)
+    else:
+        shown = {k: manifest[k] for k in ("file", "symbol", "tick_size", "seconds")}
+        output.facts(
+            f"Grid of {source.name} in {out}",
+            shown | manifest["counts"] | {"anomalies": manifest["anomalies"]},
+        )

@@ -10,7 +10,7 @@ from qmachina.cli import files, output
 from qmachina.errors import QMachinaError
 
 # Typer brings its own copy of click; this is the base of its usage errors.
-_UsageError = typer.BadParameter.__bases__[0]
+_UsageError: type[Exception] = typer.BadParameter.__bases__[0]
 
 app = typer.Typer(
     name="qmachina",

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 
 from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 #: For people: tables and progress. Width follows the terminal.
@@ -38,3 +40,19 @@ def facts(title: str, values: Mapping[str, object]) -> None:
             value = ", ".join(f"{k} {v}" for k, v in value.items() if v) or "none"
         table.add_row(name.replace("_", " "), "absent" if value is None else str(value))
     console.print(table)
+
+
+@contextmanager
+def progress(what: str, subject: str) -> Iterator[Callable[[int], None]]:
+    """Show records done on stderr while a long step runs; yields the function to call."""
+    bar = Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description} {task.completed:,} records"),
+        TimeElapsedColumn(),
+        console=notes,
+        transient=True,
+        disable=not notes.is_terminal,
+    )
+    with bar:
+        task = bar.add_task(f"{what} {subject}", total=None)
+        yield lambda done: bar.update(task, completed=done)

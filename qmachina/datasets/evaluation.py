@@ -110,9 +110,7 @@ def build_evaluation(
         }
         text = json.dumps(metrics, indent=1, allow_nan=False) + "\n"
         (staging.path / METRICS).write_text(text)
-        columns = {
-            name: np.ascontiguousarray(trades.table[name]) for name in trades.table.dtype.names
-        }
+        columns = {name: np.ascontiguousarray(trades.table[name]) for name in TRADE.names or ()}
         write_rows(staging.path / TRADE_TABLE.file_name, TRADE_TABLE, columns)
         staging.counts.update(trades=len(trades.table), bins=path.n_bins)
 

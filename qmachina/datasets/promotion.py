@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from datetime import date
+from functools import partial
 from typing import Any
 
 from numpy.typing import NDArray
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from qmachina.datasets.raw import open_book
 from qmachina.datasets.signals import SignalSpec, signal_key
 from qmachina.datasets.study import find_run, serving_at
-from qmachina.errors import PreflightError, QMachinaError
+from qmachina.errors import MissingError, PreflightError, QMachinaError
 from qmachina.lake.home import Home
 from qmachina.lake.instrument import require_instrument
 from qmachina.pipeline import FIXED_STREAM, Pipeline, grid_fields, hash_scores
@@ -70,13 +71,18 @@ def promote(
     return registry.promote(
         body,
         alias,
-        lambda b: preflight(home, b),
+        partial(check, home),
         expected=current,
         actor=actor,
         reason=reason,
         name=spec.serving.name,
         evidence=evidence,
     )
+
+
+def check(home: Home, body: Mapping[str, Any]) -> None:
+    """Run the preflight for its refusal alone."""
+    preflight(home, body)
 
 
 def preflight(home: Home, body: Mapping[str, Any]) -> PublishedServingSpec:
@@ -90,15 +96,11 @@ def preflight(home: Home, body: Mapping[str, Any]) -> PublishedServingSpec:
     plain = {k: v for k, v in body.items() if k != "id"}
     try:
         spec = PublishedServingSpec.parse(plain, subject="serving spec")
-        require_instrument(
-            home.instrument, spec.instrument.product_type, spec.instrument.symbol
-        )
+        require_instrument(home.instrument, spec.instrument.product_type, spec.instrument.symbol)
         if spec.instrument.id != home.instrument.id:
             raise QMachinaError("the home's instrument file has changed since the evaluation")
         columns = grid_fields(spec.serving, spec.instrument)
-        unknown = [
-            n for n in spec.serving.stream_schema if n not in columns or n in FIXED_STREAM
-        ]
+        unknown = [n for n in spec.serving.stream_schema if n not in columns or n in FIXED_STREAM]
         if unknown:
             raise QMachinaError(f"stream_schema names no such columns: {', '.join(unknown)}")
         replay_golden(home, spec)
@@ -146,7 +148,9 @@ def rollback(home: Home, alias: str, *, actor: str, reason: str) -> str:
     """Point an alias back at its previous target; return that serving id."""
     registry = Registry(home.root)
     current = registry.aliases().get(alias)
-    registry.rollback(
-        alias, lambda b: preflight(home, b), expected=current, actor=actor, reason=reason
-    )
+    if current is None:
+        raise MissingError(
+            "no such alias", subject=alias, expected=", ".join(registry.aliases()) or "none yet"
+        )
+    registry.rollback(alias, partial(check, home), expected=current, actor=actor, reason=reason)
     return registry.aliases()[alias]

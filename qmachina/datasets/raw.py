@@ -74,9 +74,7 @@ def register(
     path = home.raw_file(dt)
     with path.open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    draft = ManifestDraft.of(
-        raw_key(home, dt), home.instrument, {path.name: sha256}, CODE_VERSION
-    )
+    draft = ManifestDraft.of(raw_key(home, dt), home.instrument, {path.name: sha256}, CODE_VERSION)
 
     def write(staging: Staging) -> None:
         facts = describe(home, path, progress) | {"sha256": sha256}

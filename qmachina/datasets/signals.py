@@ -88,9 +88,7 @@ def build_signal(
             home.lake.read_chunks(
                 silver.key, model.requires_silver, expect=silver_tables(spec.pipeline.silver)
             ),
-            home.lake.read_chunks(
-                gold.key, model.requires_gold, expect=gold_tables(spec.pipeline)
-            ),
+            home.lake.read_chunks(gold.key, model.requires_gold, expect=gold_tables(spec.pipeline)),
         )
         done = ready = 0
         with PartitionWriter(staging.path, tables) as writer:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from datetime import date
@@ -212,6 +212,3 @@ def find_run(home: Home, prefix: str) -> tuple[DatasetKey, dict[str, Any], Exper
     key, row = found[-1]
     manifest = home.lake.read_manifest(key)
     return key, row, ExperimentSpec.parse(manifest.spec, subject=str(key))
-
-
-Report = Callable[[str], None]

@@ -25,15 +25,17 @@ def bin_column(chunk: Chunk, name: str, dtype: str) -> NDArray:
     return _column(chunk.bins, name, dtype, (chunk.n_bins,))
 
 
-def grid_column(chunk: Chunk, name: str, dtype: str, n_rows: int) -> NDArray:
+def grid_column(chunk: Chunk, name: str, dtype: str, shape: tuple[int, int]) -> NDArray:
     """Return one column of the grid, shape (n_bins, n_rows), writable and C-contiguous.
+
+    The shape is given, because a second chunk has to fit the first.
 
     Raises
     ------
     SchemaError
         If the chunk lacks it or it has another dtype or shape.
     """
-    return _column(chunk.grid, name, dtype, (chunk.n_bins, n_rows))
+    return _column(chunk.grid, name, dtype, shape)
 
 
 def check_time(time: NDArray[np.int64], last: int, stage: str) -> None:

@@ -75,7 +75,7 @@ class GoldStage:
         arrays.restore(self._state._asdict(), saved, subject="gold")
 
     def _input(self, silver: Chunk) -> kernels.GoldInput:
-        n = self.geometry.n_rows
+        shape = (silver.n_bins, self.geometry.n_rows)
         time = bin_column(silver, "bin_end_ns", "int64")
         bid = bin_column(silver, "best_bid_price_int", "int64")
         ask = bin_column(silver, "best_ask_price_int", "int64")
@@ -84,12 +84,12 @@ class GoldStage:
         check_time(time, int(self._state.clock[kernels.TIME]), "gold")
         check_touch(bid, ask, valid, "gold")
         return kernels.GoldInput(
-            v_add=grid_column(silver, "v_add", "float32", n),
-            v_pull=grid_column(silver, "v_pull", "float32", n),
-            v_fill=grid_column(silver, "v_fill", "float32", n),
-            v_rest=grid_column(silver, "v_rest_depth", "float32", n),
-            a_add=grid_column(silver, "a_add", "float32", n),
-            a_pull=grid_column(silver, "a_pull", "float32", n),
+            v_add=grid_column(silver, "v_add", "float32", shape),
+            v_pull=grid_column(silver, "v_pull", "float32", shape),
+            v_fill=grid_column(silver, "v_fill", "float32", shape),
+            v_rest=grid_column(silver, "v_rest_depth", "float32", shape),
+            a_add=grid_column(silver, "a_add", "float32", shape),
+            a_pull=grid_column(silver, "a_pull", "float32", shape),
             time=time,
             lowest=spot - self.geometry.radius,
             bid=self.geometry.ticks(bid),

@@ -9,12 +9,15 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from qmachina.book import kernels as book_kernels
 from qmachina.book import state as b
+from qmachina.book.state import Book, Impulses
 from qmachina.grid import state as g
 from qmachina.grid.mechanics import NEGLIGIBLE, impulse_weights, read_coefficients
-from qmachina.kernel import OK, kernel, step
+from qmachina.grid.state import Constants, Grid, Out
+from qmachina.kernel import OK, Int, kernel, step
 from qmachina.market import DAY_NS, UNDEF_PRICE, Flag
 
 _F_SNAPSHOT = int(Flag.SNAPSHOT)
@@ -26,7 +29,9 @@ _VALID = 4
 
 
 @kernel
-def renew(sums, reg, constants, time):
+def renew(
+    sums: NDArray[np.float64], reg: NDArray[np.int64], constants: Constants, time: Int
+) -> None:
     """Move the landmark up to the last one at or before ``time``, decaying all sums."""
     if reg[g.LANDMARK] < 0:
         reg[g.LANDMARK] = time - time % _DAY
@@ -42,9 +47,9 @@ def renew(sums, reg, constants, time):
 
 
 @step
-def decay_once(sums, decay):
+def decay_once(sums: NDArray[np.float64], decay: NDArray[np.float64]) -> Int:
     """Multiply all sums by the decay of one landmark period; return 1 if any is left."""
-    left = 0
+    left: Int = 0
     for i in range(sums.shape[0]):
         factor = decay[i % 4]
         row = sums[i]
@@ -58,7 +63,7 @@ def decay_once(sums, decay):
 
 
 @step
-def collect(book, impulses, grid, constants):
+def collect(book: Book, impulses: Impulses, grid: Grid, constants: Constants) -> None:
     """Add the impulses of the event just applied to counts and decayed sums."""
     reg = grid.reg
     n = book.reg[b.N_IMPULSES]
@@ -92,7 +97,7 @@ def collect(book, impulses, grid, constants):
 
 
 @step
-def look_after(book, grid):
+def look_after(book: Book, grid: Grid) -> None:
     """Look at the book after an event: order-flow imbalance, extremes, spot."""
     reg, face, old = grid.reg, grid.face, grid.before
     for i in range(5):
@@ -117,7 +122,7 @@ def look_after(book, grid):
 
 
 @kernel
-def look_at_end(book, grid):
+def look_at_end(book: Book, grid: Grid) -> None:
     """Close a snapshot that is open at the end of the input and look at the book again."""
     book_kernels.close_snapshot(book)
     book_kernels.look(book, grid.face)
@@ -127,7 +132,7 @@ def look_at_end(book, grid):
 
 
 @step
-def widen(reg, face):
+def widen(reg: NDArray[np.int64], face: NDArray[np.int64]) -> None:
     """Include the best prices of a valid look in the open bin's extremes."""
     if reg[g.LOOKS] == 0:
         reg[g.LOW_BID] = reg[g.HIGH_BID] = face[0]
@@ -141,7 +146,7 @@ def widen(reg, face):
 
 
 @step
-def open_bin(grid):
+def open_bin(grid: Grid) -> None:
     """Reset the counters of the open bin; its first look is the book as it stands."""
     reg = grid.reg
     reg[g.STAMP] += 1
@@ -152,7 +157,7 @@ def open_bin(grid):
 
 
 @kernel
-def spot_of(book, grid):
+def spot_of(book: Book, grid: Grid) -> Int:
     """Return the absolute tick of row k = 0: the last valid middle, at first the anchor."""
     if grid.reg[g.SPOT_SET] != 0:
         return grid.reg[g.SPOT]
@@ -162,13 +167,13 @@ def spot_of(book, grid):
 
 
 @step
-def sign(x):
+def sign(x: Int) -> Int:
     """Return -1, 0 or 1."""
     return np.int64(x > 0) - np.int64(x < 0)
 
 
 @step
-def emit_bin(book, grid, out, o, tick_size):
+def emit_bin(book: Book, grid: Grid, out: Out, o: Int, tick_size: Int) -> None:
     """Write the bin row ``o``; the order of values is ``grid.state.BIN_INTS``."""
     reg, face = grid.reg, grid.face
     valid = face[4] == _VALID
@@ -215,7 +220,7 @@ def emit_bin(book, grid, out, o, tick_size):
 
 
 @step
-def emit_window(book, grid, constants, out, o):
+def emit_window(book: Book, grid: Grid, constants: Constants, out: Out, o: Int) -> None:
     """Write the 2K + 1 tick rows ``o``; every value from the state at the bin's end."""
     rows = 2 * constants.radius + 1
     if book.reg[b.ANCHORED] == 0:
@@ -241,7 +246,7 @@ def emit_window(book, grid, constants, out, o):
 
 
 @step
-def emit_counts(book, grid, out, o, low, rows):
+def emit_counts(book: Book, grid: Grid, out: Out, o: Int, low: Int, rows: Int) -> None:
     """Write depth, counts of the open bin and last event of the window's ticks."""
     stamp = grid.reg[g.STAMP]
     bid = book.depth[b.BID, low : low + rows]
@@ -262,21 +267,31 @@ def emit_counts(book, grid, out, o, low, rows):
 
 
 @step
-def add_rows(x, y, out):
+def add_rows(x: NDArray[np.float64], y: NDArray[np.float64], out: NDArray[np.float64]) -> None:
     """Write x + y."""
     for i in range(out.shape[0]):
         out[i] = x[i] + y[i]
 
 
 @step
-def subtract_rows(x, y, z, out):
+def subtract_rows(
+    x: NDArray[np.float64], y: NDArray[np.float64], z: NDArray[np.float64], out: NDArray[np.float64]
+) -> None:
     """Write (x - y) - z."""
     for i in range(out.shape[0]):
         out[i] = (x[i] - y[i]) - z[i]
 
 
 @step
-def read_chain(sv, sa, sj, c, v, a, j):
+def read_chain(
+    sv: NDArray[np.float64],
+    sa: NDArray[np.float64],
+    sj: NDArray[np.float64],
+    c: NDArray[np.float64],
+    v: NDArray[np.float64],
+    a: NDArray[np.float64],
+    j: NDArray[np.float64],
+) -> None:
     """Write velocity, acceleration and jerk of one chain from its forward sums."""
     # One output a loop: the compiler then vectorises each.
     for i in range(v.shape[0]):
@@ -288,7 +303,14 @@ def read_chain(sv, sa, sj, c, v, a, j):
 
 
 @kernel
-def read_window(sums, low, rows, c, joined, out):
+def read_window(
+    sums: NDArray[np.float64],
+    low: Int,
+    rows: Int,
+    c: NDArray[np.float64],
+    joined: NDArray[np.float64],
+    out: NDArray[np.float64],
+) -> None:
     """Read masses and chains of a window of ticks from their forward sums.
 
     Parameters
@@ -332,7 +354,7 @@ def read_window(sums, low, rows, c, joined, out):
 
 
 @step
-def close_bin(book, grid, constants, out, tick_size):
+def close_bin(book: Book, grid: Grid, constants: Constants, out: Out, tick_size: Int) -> None:
     """Emit the open bin, whose end the clock has reached, and open the next."""
     reg = grid.reg
     renew(grid.sums, reg, constants, reg[g.BIN_END])
@@ -347,7 +369,9 @@ def close_bin(book, grid, constants, out, tick_size):
 
 
 @kernel
-def close_bins(book, grid, constants, out, tick_size, time):
+def close_bins(
+    book: Book, grid: Grid, constants: Constants, out: Out, tick_size: Int, time: Int
+) -> Int:
     """Close every bin that ends at or before ``time`` and begins before the end of the day's run.
 
     Returns ``OK`` or ``OUT_FULL``.
@@ -361,7 +385,7 @@ def close_bins(book, grid, constants, out, tick_size, time):
 
 
 @kernel
-def begin(grid, constants, time):
+def begin(grid: Grid, constants: Constants, time: Int) -> None:
     """Open the first bin: at start_ns, or at the bin that contains ``time``."""
     reg = grid.reg
     reg[g.STARTED] = 1
@@ -372,7 +396,7 @@ def begin(grid, constants, time):
 
 
 @step
-def event_time(book, records, start, stop, event_clock):
+def event_time(book: Book, records: NDArray, start: Int, stop: Int, event_clock: bool) -> Int:
     """Return the time an event will have: the running maximum of the clock's stamps."""
     time = book.reg[b.CLOCK]
     for i in range(start, stop):
@@ -383,19 +407,19 @@ def event_time(book, records, start, stop, event_clock):
 
 @kernel
 def advance_grid(
-    book,
-    impulses,
-    grid,
-    constants,
-    out,
-    records,
-    checked,
-    final,
-    tick_size,
-    event_clock,
-    sync_ns,
-    strict,
-):
+    book: Book,
+    impulses: Impulses,
+    grid: Grid,
+    constants: Constants,
+    out: Out,
+    records: NDArray,
+    checked: Int,
+    final: bool,
+    tick_size: Int,
+    event_clock: bool,
+    sync_ns: Int,
+    strict: bool,
+) -> tuple[Int, Int, Int]:
     """Apply all complete events of a run of records, closing bins on the way.
 
     Returns
@@ -453,7 +477,7 @@ def advance_grid(
 
 
 @step
-def emit_event(book, grid, constants, out, tick_size):
+def emit_event(book: Book, grid: Grid, constants: Constants, out: Out, tick_size: Int) -> None:
     """Emit one row at the time of the last event instead of at a bin's end."""
     reg = grid.reg
     reg[g.EMIT_DUE] = 0

@@ -21,10 +21,12 @@ crossing m of them does so m times, so the state does not depend on how often it
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
-from qmachina.kernel import kernel
+from qmachina.kernel import Int, kernel
 from qmachina.specs.silver import SilverSpec
 
 #: Decayed sums per channel, in this order.
@@ -39,7 +41,7 @@ _LN2_LO = 1.90821492927058770002e-10
 
 
 @kernel
-def exp(x):
+def exp(x: Any) -> Any:
     """Return e**x for |x| <= 700 (below -700: as at -700), accurate to 2 ulp.
 
     Our own, so that results do not depend on a math library: range reduction by ln 2 in two
@@ -98,7 +100,7 @@ def read_out(spec: SilverSpec) -> NDArray[np.float64]:
 
 
 @kernel
-def impulse_weights(rate, age_ns, out):
+def impulse_weights(rate: NDArray[np.float64], age_ns: Int, out: NDArray[np.float64]) -> None:
     """Write exp(rate_i * age) for the four rates; age is event time minus landmark, in ns."""
     age = np.float64(age_ns) * 1e-9
     for i in range(4):
@@ -106,7 +108,9 @@ def impulse_weights(rate, age_ns, out):
 
 
 @kernel
-def read_coefficients(rate, weights, age_ns, out):
+def read_coefficients(
+    rate: NDArray[np.float64], weights: NDArray[np.float64], age_ns: Int, out: NDArray[np.float64]
+) -> None:
     """Fold the decay since the landmark into the read-out weights.
 
     ``out`` (7 values) turns forward sums Z into v, a, j and mass as :func:`read_out` does for

@@ -32,9 +32,7 @@ class Home:
     library: SpecLibrary
 
     @classmethod
-    def open(
-        cls, root: Path, specs: Sequence[Path], instrument_file: Path | None = None
-    ) -> Home:
+    def open(cls, root: Path, specs: Sequence[Path], instrument_file: Path | None = None) -> Home:
         """Open the home of a lake.
 
         Parameters

@@ -277,7 +277,7 @@ class VacuumPressure(Model):
         }
 
     def _input(self, silver: Chunk, gold: Chunk) -> kernels.Input:
-        n = self.geometry.n_rows
+        shape = (silver.n_bins, self.geometry.n_rows)
         time = bin_column(silver, "bin_end_ns", "int64")
         bid = bin_column(silver, "best_bid_price_int", "int64")
         ask = bin_column(silver, "best_ask_price_int", "int64")
@@ -287,19 +287,19 @@ class VacuumPressure(Model):
         check_touch(bid, ask, valid, self.model_id)
         lowest = spot - self.geometry.radius
         bid, ask = self.geometry.ticks(bid), self.geometry.ticks(ask)
-        age = np.empty((silver.n_bins, n), np.int64)
+        age = np.empty(shape, np.int64)
         return kernels.Input(
             time=time,
             valid=valid,
             lowest=lowest,
-            first_slot=lowest % n,
+            first_slot=lowest % self.geometry.n_rows,
             bid=bid,
             ask=ask,
-            composite=grid_column(gold, "composite", "float32", n),
-            d1=grid_column(gold, "composite_d1", "float32", n),
-            d2=grid_column(gold, "composite_d2", "float32", n),
-            d3=grid_column(gold, "composite_d3", "float32", n),
-            state5=grid_column(gold, "state5_code", "int8", n),
+            composite=grid_column(gold, "composite", "float32", shape),
+            d1=grid_column(gold, "composite_d1", "float32", shape),
+            d2=grid_column(gold, "composite_d2", "float32", shape),
+            d3=grid_column(gold, "composite_d3", "float32", shape),
+            state5=grid_column(gold, "state5_code", "int8", shape),
             age=age,
         )
 

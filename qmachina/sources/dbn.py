@@ -19,7 +19,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from qmachina.errors import DataError, FormatError
-from qmachina.kernel import kernel
+from qmachina.kernel import Int, kernel
 from qmachina.market import DAY_NS, MBO_DTYPE, RTYPE_MBO, UNDEF_TIME
 
 #: Records per chunk: 3.5 MiB, which stays in the second-level cache.
@@ -218,7 +218,7 @@ class DbnReader:
 
     def _fill(self, raw: NDArray[np.uint8], held: int) -> int:
         """Fill the buffer from the stream; return how many bytes it now holds."""
-        view = memoryview(raw)
+        view = memoryview(raw)  # type: ignore[arg-type]  # numpy 2.4's stubs hide the buffer
         at, end = held, len(raw) - _MAX_RECORD
         while at < end:
             try:
@@ -297,7 +297,7 @@ def _symbols(meta: databento_dbn.Metadata) -> dict[int, str]:
 
 
 @kernel
-def _all_mbo(records):
+def _all_mbo(records: NDArray) -> bool:
     """Tell whether every record is a plain order record."""
     for i in range(records.shape[0]):
         if records[i]["rtype"] != 0xA0 or records[i]["length"] != 14:
@@ -306,12 +306,12 @@ def _all_mbo(records):
 
 
 @kernel
-def _copy_mbo(raw, out, n):
+def _copy_mbo(raw: NDArray[np.uint8], out: NDArray[np.uint8], n: Int) -> tuple[Int, Int, Int]:
     """Copy order records until another kind or the end; return (bytes, records, found other).
 
     Order records may carry eight more bytes (ts_out), which are dropped.
     """
-    at = 0
+    at: Int = 0
     while at < raw.shape[0]:
         length = np.int64(raw[at]) * 4
         if length >= 16 and at + length > raw.shape[0]:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qmachina.errors import SelectionError
-from qmachina.kernel import kernel
+from qmachina.kernel import Int, kernel
 from qmachina.sources.dbn import DbnReader, Header
 
 
@@ -164,7 +164,14 @@ def _listed(symbols: dict[int, str]) -> str:
 
 
 @kernel
-def _keep(records, instrument, publisher, pinned, known, out):
+def _keep(
+    records: NDArray,
+    instrument: Int,
+    publisher: Int,
+    pinned: bool,
+    known: NDArray[np.int64],
+    out: NDArray,
+) -> tuple[Int, Int]:
     """Copy the book's records to ``out``; return their number and the first bad record or -1.
 
     While every record belongs to the book nothing is copied.

@@ -95,7 +95,7 @@ def load_yaml(path: Path) -> object:
     except (OSError, UnicodeDecodeError) as e:
         raise SpecError(f"cannot be read: {e}", subject=path) from e
     try:
-        return yaml.load(text, Loader=_UniqueKeyLoader)
+        return yaml.load(text, Loader=_UniqueKeyLoader)  # noqa: S506 (a SafeLoader)
     except yaml.YAMLError as e:
         raise SpecError(f"not valid YAML: {e}", subject=path.name) from e
 

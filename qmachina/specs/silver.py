@@ -81,9 +81,7 @@ class SilverSpec(Spec):
     @property
     def landmark_ns(self) -> int:
         """Distance of two landmarks: 50 shortest time constants, rounded up to whole bins."""
-        shortest = min(
-            self.tau_velocity, self.tau_acceleration, self.tau_jerk, self.tau_rest_decay
-        )
+        shortest = min(self.tau_velocity, self.tau_acceleration, self.tau_jerk, self.tau_rest_decay)
         bins = math.ceil(50.0 * shortest * 1e9 / self.bin_ns)
         return max(bins, 1) * self.bin_ns
 

@@ -56,7 +56,7 @@ def assert_equal(a: Chunk, b: Chunk) -> None:
 def test_engine_equals_the_oracle(records, spec, ended):
     covered = 2**62 if ended else None
     oracle = silver(records, spec, TICK_SIZE_INT, covered_until_ns=covered)
-    engine, chunk = run_engine(records, spec, covered_until_ns=covered)
+    _, chunk = run_engine(records, spec, covered_until_ns=covered)
     assert_equal(chunk, oracle.chunk())
     assert chunk.n_bins == len(oracle.rows)
 
@@ -243,7 +243,7 @@ def test_cadence_invariance(records, spec):
 
 @given(legal_streams().filter(is_short), silver_specs(emit="bin"))
 def test_reading_changes_no_state_and_equals_the_emission(records, spec):
-    engine, chunk = run_engine(records, spec)
+    engine, _ = run_engine(records, spec)
     if not len(records):
         return
     before = engine.snapshot()
