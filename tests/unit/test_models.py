@@ -27,7 +27,7 @@ def spec(model_id: str = "vacuum_pressure", **params: object) -> ModelSpec:
     return ModelSpec(model_id=model_id, params=params)
 
 
-def test_blend_reproduces_the_reference_scores() -> None:
+def test_blend_reproduces_recorded_scores() -> None:
     """Recorded scores of a cell: plain median and MAD over 5 values, at least 3, no shrinkage."""
     rule = rule_of(StandardizeSpec())
     weights = np.array([0.55, 0.30, 0.15])
