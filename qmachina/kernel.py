@@ -33,6 +33,11 @@ _ROOT = Path(__file__).parent
 _BOUNDS = os.environ.get("QMACHINA_BOUNDSCHECK") == "1"
 _OPTIONS: dict[str, Any] = {
     "nogil": True,
+    # Kernels allocate nothing. Without the runtime numba enforces that, and spares the atomic
+    # reference counts that cost four times the book's own work.
+    "_nrt": False,
+    # State is passed as named tuples of arrays; a real call would copy hundreds of words.
+    "forceinline": True,
     "fastmath": False,
     "error_model": "numpy",
     "boundscheck": _BOUNDS,
@@ -52,14 +57,9 @@ def kernel(function: F) -> F:
 
 def step(function: F) -> F:
     """Compile a function that only kernels call: it is cached as a part of them."""
-    alone = {"cache": False, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+    # Without the wrapper for Python a call from there would crash the process: keep that one.
+    alone = {"cache": False, "no_cfunc_wrapper": True}
     compiled: F = numba.njit(**{**_OPTIONS, **alone})(function)
-    return compiled
-
-
-def inlined(function: F) -> F:
-    """Compile a step that must vanish into every caller, because calls would dominate it."""
-    compiled: F = numba.njit(**{**_OPTIONS, "cache": False}, forceinline=True)(function)
     return compiled
 
 

@@ -18,7 +18,7 @@ from qmachina.book import state as s
 from qmachina.book.kernels import look
 from qmachina.errors import RecordError
 from qmachina.fields import Chunk
-from qmachina.market import MBO_DTYPE, UNDEF_PRICE, BookState, price_text
+from qmachina.market import MBO_DTYPE, BookState, price_text
 
 
 class BookShell:

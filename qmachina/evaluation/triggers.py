@@ -42,17 +42,40 @@ def find_triggers(
     going off gives no edge. Triggers need a tradable bin past the warm-up; the bin before may be
     any bin.
     """
-    score, is_ready = checked_scores(path, scores, ready)
-    on = is_ready & (np.abs(score) >= spec.threshold)
+    sign = signals(*checked_scores(path, scores, ready), spec)
+    on = sign != 0
     fires = on & may_trigger(path, spec)
     if spec.trigger == "edge":
         fires[1:] &= ~on[:-1]
     bins = np.flatnonzero(fires)
     rows = np.empty(bins.shape, TRIGGER)
     rows["bin"] = bins
-    rows["side"] = np.where(score[bins] * spec.polarity > 0, LONG, SHORT)
+    rows["side"] = np.where(sign[bins] > 0, LONG, SHORT)
     next_index = np.searchsorted(bins, np.arange(path.n_bins + 1)).astype(np.int64)
     return Triggers(rows, next_index)
+
+
+def signals(
+    scores: NDArray[np.float64], ready: NDArray[np.bool_], spec: EvaluatorSpec
+) -> NDArray[np.int8]:
+    """Return what a score asks for at each bin: 1 to buy, -1 to sell, 0 for nothing.
+
+    It asks where it is on, see `find_triggers`; a live stream shows the same column.
+
+    Parameters
+    ----------
+    scores : ndarray of float64, shape (n_bins,)
+        NaN asks for nothing.
+    ready : ndarray of bool, shape (n_bins,)
+    spec : EvaluatorSpec
+        Its ``threshold`` and ``polarity``.
+
+    Returns
+    -------
+    ndarray of int8, shape (n_bins,)
+    """
+    on = ready & (np.abs(scores) >= spec.threshold)
+    return np.where(on, np.sign(scores) * spec.polarity, 0.0).astype(np.int8)
 
 
 def may_trigger(path: Path, spec: EvaluatorSpec) -> NDArray[np.bool_]:

@@ -17,13 +17,13 @@ import math
 
 from numpy.typing import NDArray
 
-from qmachina.kernel import inlined, load, move
+from qmachina.kernel import load, move, step
 
 #: Infinities on either side of the values; the tail of a search reads this many.
 PAD = 8
 
 
-@inlined
+@step
 def lower_bounds(values: NDArray, first: int, n: int, x: float, y: float) -> tuple[int, int]:
     """Return the indices of the first values that are not below ``x`` and not below ``y``.
 
@@ -52,7 +52,7 @@ def lower_bounds(values: NDArray, first: int, n: int, x: float, y: float) -> tup
     return p, q
 
 
-@inlined
+@step
 def equal_range(values: NDArray, first: int, n: int, x: float) -> tuple[int, int]:
     """Return the indices of the first values that are not below and above ``x``."""
     p = first
@@ -78,7 +78,7 @@ def equal_range(values: NDArray, first: int, n: int, x: float) -> tuple[int, int
     return p, q
 
 
-@inlined
+@step
 def replace(values: NDArray, first: int, n: int, old: float, new: float) -> None:
     """Take ``old`` out and put ``new`` in: one search, one shift of what lies between."""
     if new != old:
@@ -91,7 +91,7 @@ def replace(values: NDArray, first: int, n: int, old: float, new: float) -> None
         values[q] = new
 
 
-@inlined
+@step
 def insert(values: NDArray, first: int, n: int, new: float) -> None:
     """Put ``new`` among the ``n`` values; there is room for one more."""
     q, _ = lower_bounds(values, first, n, new, new)
@@ -99,7 +99,7 @@ def insert(values: NDArray, first: int, n: int, new: float) -> None:
     values[q] = new
 
 
-@inlined
+@step
 def remove(values: NDArray, first: int, n: int, old: float) -> None:
     """Take ``old``, which is present, out of the ``n`` values."""
     p, _ = lower_bounds(values, first, n, old, old)
@@ -107,7 +107,7 @@ def remove(values: NDArray, first: int, n: int, old: float) -> None:
     values[first + n - 1] = math.inf
 
 
-@inlined
+@step
 def median(values: NDArray, first: int, n: int) -> float:
     """Return the median of ``n >= 1`` values; for even ``n`` the mean of the middle two."""
     middle = first + (n >> 1)
@@ -117,13 +117,13 @@ def median(values: NDArray, first: int, n: int) -> float:
     return 0.5 * (load(values, middle - 1) + upper)
 
 
-@inlined
+@step
 def left_is_nearer(values: NDArray, start: int, end: int, centre: float, i: int) -> int:
     """Return 1 if the i-th value left of ``start`` is nearer than the one paired with it."""
     return 1 if centre - load(values, start - 1 - i) < load(values, end - i) - centre else 0
 
 
-@inlined
+@step
 def median_distance(values: NDArray, first: int, n: int, centre: float) -> float:
     """Return the median of ``|value - centre|``, exactly, in O(log n).
 
@@ -159,7 +159,7 @@ def median_distance(values: NDArray, first: int, n: int, centre: float) -> float
     return 0.5 * (lower + (left if left < right else right))
 
 
-@inlined
+@step
 def ties(values: NDArray, first: int, n: int, centre: float) -> int:
     """Return how many values equal ``centre``, the median."""
     middle = first + (n >> 1)

@@ -32,7 +32,7 @@ from qmachina.errors import SchemaError, SpecError
 from qmachina.features import sorted_window
 from qmachina.features import state as arrays
 from qmachina.features.sorted_window import PAD
-from qmachina.kernel import OK, inlined, kernel
+from qmachina.kernel import OK, kernel, step
 from qmachina.specs.base import Spec
 
 #: Larger magnitudes count as infinite, so that no square overflows.
@@ -106,13 +106,13 @@ class Standardized(NamedTuple):
     ready: NDArray[np.bool_]  # enough values, and this one not missing
 
 
-@inlined
+@step
 def column_of(state: State, index: int) -> State:
     """Return one column of a state as one-dimensional views."""
     return State(state.ring[index], state.changed[index], state.ordered[index], state.counts[index])
 
 
-@inlined
+@step
 def step(
     column: State, rule: Rule, prior: float, x: float
 ) -> tuple[float, float, float, float, bool]:

@@ -18,9 +18,10 @@ A tick counts once it has been in the window for ``settle_bins``, so that its co
 of full windows; the score reaches from the touch to the first tick, on either side, that does
 not. See :mod:`qmachina.models.ages` for why the mirror law needs this.
 
-The formulas are those of the reference's spectrum and derivative signal, except that distance
-is counted from the touch (d = 0 is the best price, so its weight 1 / |k|^p is 1 / (1 + d)^p
-here), and that bull and bear share their weights: unequal ones would break the mirror law.
+Distance is counted from the touch (d = 0 is the best price), and bull and bear share their
+weights: unequal ones would break the mirror law. Default priors suit bins of 100 ms in a busy
+future; other widths want others, because derivatives of noise grow as bins shrink. The default
+score uses the first derivative alone.
 """
 
 from __future__ import annotations

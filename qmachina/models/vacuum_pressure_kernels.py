@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from qmachina.features import standardize
 from qmachina.features.elementary import tanh
 from qmachina.grid.mechanics import exp
-from qmachina.kernel import OK, inlined, kernel, step
+from qmachina.kernel import OK, kernel, step
 
 #: Places of ``ChainState.clock``: bins in the chain of base and of the score (at most 4), end of
 #: the last bin in ns.
@@ -256,7 +256,7 @@ def known(x: float) -> float:
     return x if x == x else 0.0
 
 
-@inlined
+@step
 def standardize_base(
     columns: standardize.State, params: Blend, index: int, x: float
 ) -> tuple[float, float, bool]:

@@ -273,11 +273,13 @@ def test_every_trigger_and_every_trade_is_counted_once(world):
     assert np.all(t["mae"] >= -t["gross"])
 
 
-@given(worlds(), st.integers(0, 40), st.integers(0, 2**32 - 1))
-@FEW
-def test_what_comes_after_an_exit_cannot_change_the_trade(world, cut, seed):
+@given(worlds(), st.integers(0, 9), st.integers(0, 2**32 - 1))
+@settings(deadline=None, max_examples=150)
+def test_what_comes_after_an_exit_cannot_change_the_trade(world, which, seed):
     path, scores, ready, spec = world
-    assume(cut < path.n_bins)
+    a = evaluate(*world)
+    assume(a.table.size)
+    cut = int(a.table["exit_bin"][which % a.table.size]) + 1
     rng = np.random.default_rng(seed)
     n = path.n_bins - cut
     bid = rng.integers(-20, 20, n)
@@ -286,7 +288,7 @@ def test_what_comes_after_an_exit_cannot_change_the_trade(world, cut, seed):
     new["valid"] = rng.random(n) < 0.8
     columns = {k: np.concatenate([getattr(path, k)[:cut], v]) for k, v in new.items()}
     other_scores = np.concatenate([scores[:cut], rng.normal(size=n) * 2])
-    a, b = evaluate(*world), evaluate(changed(path, **columns), other_scores, ready, spec)
+    b = evaluate(changed(path, **columns), other_scores, ready, spec)
     for x, y in ((a.table, b.table), (a.dropped, b.dropped)):
         assert x[x["exit_bin"] < cut].tobytes() == y[y["exit_bin"] < cut].tobytes()
 

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from qmachina.errors import SchemaError, SpecError
 from qmachina.features.geometry import Geometry
 from qmachina.features.gold import GoldStage
 from qmachina.fields import Chunk, concat, names
@@ -256,9 +257,18 @@ def test_same_bytes_from_read_only_and_strided_columns(spec: ModelSpec) -> None:
 
 
 @every_model
-def test_geometry_outside_what_it_accepts_is_refused(spec: ModelSpec) -> None:
-    from qmachina.errors import SpecError
+def test_gold_of_other_bins_is_refused(spec: ModelSpec) -> None:
+    chunk, gold, geometry = _plain()
+    model = stage(spec, geometry)
+    before = model.snapshot()
+    if model.requires_gold:
+        with pytest.raises(SchemaError, match="does not fit"):
+            model.advance(chunk, gold.slice(0, 39))
+        assert_same(before, model.snapshot())
 
+
+@every_model
+def test_geometry_outside_what_it_accepts_is_refused(spec: ModelSpec) -> None:
     model = registry.model_class(spec.model_id)
     too_wide = Geometry((model.bin_width_ms[1] + 1) * 1_000_000, 50, TICK)
     with pytest.raises(SpecError, match="bin width"):

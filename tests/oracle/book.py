@@ -58,7 +58,8 @@ State
 -----
 ``assume_synced_after`` s: at the end of an event whose time is at least that of the first event
 plus ``round(s * 1e9)`` ns, an unsynced book becomes synced. ``anchor`` is the tick of the first
-A or M whose price was looked at.
+A or M whose price was looked at, or of the first T with a side and a price on the grid (outside
+snapshots), whichever comes first.
 """
 
 from __future__ import annotations

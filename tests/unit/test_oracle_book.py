@@ -353,9 +353,12 @@ def test_trades_by_aggressor_and_tick() -> None:
     assert event.trades[3] == (None, "buy", 4)
 
 
-def test_the_anchor_is_the_first_price_of_an_add_or_modify() -> None:
-    _, events = run("T 0 B 9 1", "C 1 B 8 1", "A 7 B 5 0 tob", "M 1 B 7 0", "A 2 B 6 1")
-    assert [e.anchor for e in events] == [None, None, None, 7, 7]
+def test_the_anchor_is_the_first_price_of_an_add_a_modify_or_a_trade_with_a_side() -> None:
+    nothing = ("T 0 N 9 1", "T 0 B - 1", "C 1 B 8 1", "F 1 B 8 1", "A 7 B 5 0 tob")
+    _, events = run(*nothing, "M 1 B 7 0", "A 2 B 6 1", "T 0 B 3 1")
+    assert [e.anchor for e in events] == [None] * 5 + [7, 7, 7]
+    _, events = run(*nothing, "T 0 A -3 1", "A 2 B 6 1")
+    assert [e.anchor for e in events] == [None] * 5 + [-3, -3]
 
 
 # Errors

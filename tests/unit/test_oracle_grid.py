@@ -66,9 +66,7 @@ def test_bins_are_dense_and_half_open() -> None:
     assert column(grid, "event_id") == [4, 5, 5]
     assert column(grid, "bin_seq") == [0, 1, 2]
     assert column(grid, "ts_ns") == column(grid, "bin_end_ns")
-
-
-def test_bins_stand_at_multiples_of_their_width() -> None:
+    # At multiples of their width.
     assert spans(run("A 1 B 1 1 @770", "N @1100", cell_width_ms=250)) == [(750, 1000)]
 
 
@@ -127,10 +125,10 @@ def test_end_of_input_closes_a_snapshot_before_the_last_bin() -> None:
 
 
 def test_what_lies_before_start_feeds_the_state_only() -> None:
-    lines = (*OPEN, "C 1 B 100 1 @250")
+    lines = (*OPEN, "N @200", "C 1 B 100 1 @250")
     grid = run(*lines, start=200, covered=9000)
     assert spans(grid) == [(200, 300)]
-    assert column(grid, "bin_event_count") == [1]
+    assert column(grid, "bin_event_count") == [2]
     row = at(grid, 0, 100)
     assert (row["bid_depth"], row["add_bid"], row["pull_bid"]) == (4, 0, 1)
     assert row["add_mass"] > 4.9
@@ -185,9 +183,7 @@ def test_emission_at_every_event() -> None:
     assert [at(grid, n, 100)["add_bid"] for n in range(3)] == [1, 9, 2]
     assert [at(grid, n, 100)["reset_bid"] for n in range(3)] == [0, -6, 0]
     assert at(grid, 0, 100)["v_add"] == np.float32(0.5)
-
-
-def test_emission_at_every_event_of_a_session() -> None:
+    # In a session.
     grid = run(*OPEN, "N @50", "N @60", "N @70", start=50, end=70, emit="event")
     assert spans(grid) == [(50, 50), (50, 60)]
 
@@ -286,7 +282,7 @@ def test_spot_is_the_floor_of_the_middle(bid: int, ask: int, spot: int) -> None:
 def test_spot_holds_its_last_valid_value() -> None:
     grid = run(
         "R",
-        "T 0 A 7 1",
+        "T 0 N 7 1",
         "A 1 B 100 5 @100",
         "A 2 A 104 6 @200",
         "A 3 B 103 1 @300",  # and back again: seen though no bin ends here
@@ -313,6 +309,7 @@ def test_best_prices_are_told_whatever_the_state() -> None:
     assert column(grid, "best_ask_price_int") == [UNDEF_PRICE, 24_750_000_000, UNDEF_PRICE]
     assert column(grid, "best_bid_size") == [5, 5, 0]
     assert column(grid, "best_ask_size") == [0, 6, 0]
+    assert column(grid, "mid_x2") == [0, 0, 0]
     assert column(grid, "lowest_best_bid_int") == [UNDEF_PRICE] * 3
     assert column(grid, "book_state") == [0, 0, 2]
 
@@ -363,6 +360,8 @@ def test_order_flow_imbalance_is_summed_event_by_event() -> None:
     assert column(grid, "ofi_best") == [4 - 5 - 1]
     clear = ("C 1 B 100 5 more", "R 0 N - 0 more", "A 5 B 100 1 more", "A 6 A 101 1")
     assert column(run(*OPEN, *clear, covered=100), "ofi_best") == [0]
+    crossed = ("A 3 B 102 4", "C 3 B 102 4")
+    assert column(run(*OPEN, *crossed, covered=100), "ofi_best") == [0]
     reset = ("A 1 B 100 1 more snap", "A 2 A 101 1 snap", "A 3 B 100 4")
     assert column(run(*OPEN, *reset, covered=100), "ofi_best") == [4]
 
@@ -372,19 +371,22 @@ def test_moves_go_by_the_last_valid_emitted_bin() -> None:
         *OPEN,
         "M 2 A 105 6 @100",
         "M 1 B 103 5 @100",
-        "C 1 B 103 5 @200",
+        "A 9 B 110 1 @200",  # crossed
+        "C 9 B 110 1 @300",
+        "C 1 B 103 5 @300",
         "A 3 B 101 1 @300",
         "M 2 A 103 6 @300",
         "A 4 B 102 1 @410",
         "C 4 B 102 1 @420",
         "M 3 B 102 1 @500",
+        "M 2 A 102 6 @500",
         covered=600,
     )
     assert column(grid, "best_bid_move_ticks") == [0, 3, 0, -2, 0, 1]
-    assert column(grid, "best_ask_move_ticks") == [0, 4, 0, -2, 0, 0]
+    assert column(grid, "best_ask_move_ticks") == [0, 4, 0, -2, 0, -1]
     assert column(grid, "bid_reprice_sign") == [0, 1, 0, -1, 0, 1]
-    assert column(grid, "ask_reprice_sign") == [0, 1, 0, -1, 0, 0]
-    assert column(grid, "microstate_id") == [4, 8, 4, 0, 4, 5]
+    assert column(grid, "ask_reprice_sign") == [0, 1, 0, -1, 0, -1]
+    assert column(grid, "microstate_id") == [4, 8, 4, 0, 4, 2]
     assert column(grid, "chase_up_flag") == [False, True, False, False, False, False]
     assert column(grid, "chase_down_flag") == [False, False, False, True, False, False]
     # Bins before the start are no reference.
