@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from qmachina.evaluation import triggers
 from qmachina.features.fields import GOLD_FIELDS
 from qmachina.features.geometry import Geometry
 from qmachina.features.gold import GoldStage
@@ -25,6 +26,9 @@ from qmachina.specs.serving import ServingSpec
 
 #: Grid columns that every stream carries, in this order, before those a spec names.
 FIXED_STREAM = ("k", "last_event_id", "pressure_variant", "vacuum_variant")
+
+#: What the evaluator's threshold makes of the score, beside the model's own outputs of a bin.
+SIGNAL = Field("signal", "int8", "sign", "1 to buy, -1 to sell: |score| >= threshold.", "signal")
 
 
 @dataclass
@@ -93,6 +97,18 @@ class Pipeline:
         for silver in chunks:
             gold = self.gold.advance(silver)
             yield Frame(silver, gold, self.model.advance(silver, gold))
+
+    @property
+    def bin_fields(self) -> tuple[Field, ...]:
+        """What is said of each bin: the model's outputs, then `SIGNAL`."""
+        return (*self.model.bin_fields, SIGNAL)
+
+    def outputs(self, frame: Frame) -> dict[str, NDArray]:
+        """Return the columns of ``bin_fields`` of a frame, each of shape (n_bins,)."""
+        bins = frame.scores.bins
+        columns = {f.name: bins[f.name] for f in self.model.bin_fields}
+        sign = triggers.signals(columns["score"], columns["ready"], self.serving.evaluator)
+        return columns | {SIGNAL.name: sign}
 
     def replay(
         self, chunks: Iterable[NDArray], covered_until_ns: int | None = None

@@ -13,7 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qmachina.book import state as b
-from qmachina.book.kernels import apply_record, best_slot, room_for, tick_of, wants_anchor
+from qmachina.book.events import room_for, wants_anchor
+from qmachina.book.kernels import apply_record
+from qmachina.book.levels import best_slot, tick_of
 from qmachina.book.stage import BookShell
 from qmachina.book.state import Book, Impulses
 from qmachina.kernel import OK, Int, kernel, step

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from qmachina.book import rebase as room
 from qmachina.book import state as s
-from qmachina.book.kernels import look
+from qmachina.book.levels import look
 from qmachina.errors import RecordError
 from qmachina.fields import Chunk
 from qmachina.market import MBO_DTYPE, BookState, price_text

@@ -6,7 +6,16 @@ import sys
 
 import typer
 
-from qmachina.cli import files, output
+from qmachina.cli import (
+    bench,
+    demo,
+    files,
+    lake_commands,
+    output,
+    platform,
+    run_commands,
+    serving_commands,
+)
 from qmachina.errors import QMachinaError
 
 # Typer brings its own copy of click; this is the base of its usage errors.
@@ -22,6 +31,12 @@ app = typer.Typer(
     epilog="Exit codes: 0 done, 2 wrong usage, 3 bad input, 4 refused.",
 )
 files.register(app)
+serving_commands.register(app)
+bench.register(app)
+demo.register(app)
+platform.register(app)
+lake_commands.register(app)
+run_commands.register(app)
 
 
 def main() -> None:

@@ -14,7 +14,7 @@ NaN and infinity are sanitised here and nowhere else: a value that is not finite
 1e150 where squares overflow, is *missing*. It takes part in nothing, and its z is 0 and not
 ready. Outputs are always finite. docs/robust_standardize.md has the reasons and the figures.
 
-One function, :func:`step`, is the formula. Batch is a loop over it along time, live a loop over
+One function, :func:`take`, is the formula. Batch is a loop over it along time, live a loop over
 columns; both are :func:`advance`.
 """
 
@@ -113,7 +113,7 @@ def column_of(state: State, index: int) -> State:
 
 
 @step
-def step(
+def take(
     column: State, rule: Rule, prior: float, x: float
 ) -> tuple[float, float, float, float, bool]:
     """Take one value of one column and return z, median, scale, lambda and readiness."""
@@ -196,7 +196,7 @@ def advance(state: State, rule: Rule, prior: NDArray, values: NDArray, out: Stan
         for c in range(n_columns):
             column = column_of(state, c)
             for t in range(start, stop):
-                z, median, scale, shrinkage, ready = step(column, rule, prior[c], values[t, c])
+                z, median, scale, shrinkage, ready = take(column, rule, prior[c], values[t, c])
                 out.z[t, c] = z
                 out.median[t, c] = median
                 out.scale[t, c] = scale

@@ -11,8 +11,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from qmachina.book import kernels as book_kernels
 from qmachina.book import state as b
+from qmachina.book.events import is_unterminated, next_event, wants_anchor
+from qmachina.book.kernels import apply_event, close_snapshot
+from qmachina.book.levels import look
 from qmachina.book.state import Book, Impulses
 from qmachina.grid import state as g
 from qmachina.grid.mechanics import NEGLIGIBLE, impulse_weights, read_coefficients
@@ -102,7 +104,7 @@ def look_after(book: Book, grid: Grid) -> None:
     reg, face, old = grid.reg, grid.face, grid.before
     for i in range(5):
         old[i] = face[i]
-    book_kernels.look(book, face)
+    look(book, face)
     if face[4] != _VALID:
         return
     if old[4] == _VALID and book.reg[b.RESETS] == 0:
@@ -124,8 +126,8 @@ def look_after(book: Book, grid: Grid) -> None:
 @kernel
 def look_at_end(book: Book, grid: Grid) -> None:
     """Close a snapshot that is open at the end of the input and look at the book again."""
-    book_kernels.close_snapshot(book)
-    book_kernels.look(book, grid.face)
+    close_snapshot(book)
+    look(book, grid.face)
     if grid.face[4] == _VALID:
         grid.reg[g.SPOT] = (grid.face[0] + grid.face[2]) // 2
         grid.reg[g.SPOT_SET] = 1
@@ -433,9 +435,7 @@ def advance_grid(
     if reg[g.EMIT_DUE] != 0:  # held back until the arrays were re-anchored
         emit_event(book, grid, constants, out, tick_size)
     while start < n:
-        status, stop = book_kernels.next_event(
-            book, impulses, records, start, n, checked, final, tick_size
-        )
+        status, stop = next_event(book, impulses, records, start, n, checked, final, tick_size)
         if status != OK:
             return status, start, start
         if stop < 0:
@@ -452,9 +452,9 @@ def advance_grid(
         if constants.emit_events and reg[g.N_OUT] == out.last_event.shape[0]:
             return b.OUT_FULL, start, start
         renew(grid.sums, reg, constants, time)
-        if book_kernels.is_unterminated(records[stop - 1]):
+        if is_unterminated(records[stop - 1]):
             book.anomalies[_UNTERMINATED] += 1
-        status, at = book_kernels.apply_event(
+        status, at = apply_event(
             book, impulses, records, start, stop, tick_size, event_clock, sync_ns, strict
         )
         if status != OK:
@@ -469,7 +469,7 @@ def advance_grid(
         start = stop
         if constants.emit_events and live and reg[g.STARTED] != 0:
             reg[g.EMIT_DUE] = 1
-        if book_kernels.wants_anchor(book):
+        if wants_anchor(book):
             return b.REANCHOR, stop, stop
         if reg[g.EMIT_DUE] != 0:
             emit_event(book, grid, constants, out, tick_size)

@@ -159,13 +159,13 @@ def advance_cells(
                 ready1 = ready2 = ready3 = False
                 if use1 and age > settle:
                     x = np.float64(taken.d1[t, r])
-                    z1, _, _, _, ready1 = standardize.step(first, rule, p1, x)
+                    z1, _, _, _, ready1 = standardize.take(first, rule, p1, x)
                 if use2 and age > settle + 1:
                     x = np.float64(taken.d2[t, r])
-                    z2, _, _, _, ready2 = standardize.step(second, rule, p2, x)
+                    z2, _, _, _, ready2 = standardize.take(second, rule, p2, x)
                 if use3 and age > settle + 2:
                     x = np.float64(taken.d3[t, r])
-                    z3, _, _, _, ready3 = standardize.step(third, rule, p3, x)
+                    z3, _, _, _, ready3 = standardize.take(third, rule, p3, x)
                 ready = taken.valid[t] and age > 0
                 ready = ready and (ready1 or not use1)
                 ready = ready and (ready2 or not use2) and (ready3 or not use3)
@@ -262,7 +262,7 @@ def standardize_base(
 ) -> tuple[float, float, bool]:
     """Return z, lambda and readiness of one derivative of base."""
     column = standardize.column_of(columns, index)
-    z, _, _, shrinkage, ready = standardize.step(column, params.rule, params.priors[index], x)
+    z, _, _, shrinkage, ready = standardize.take(column, params.rule, params.priors[index], x)
     # A derivative without weight holds nobody up.
     return z, shrinkage, ready or params.weights[index] == 0.0
 
