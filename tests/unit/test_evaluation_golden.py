@@ -83,9 +83,11 @@ def test_oracle_agrees_with_golden(file):
     case, columns, bin_ns, scores, ready = load(file)
     spec = EvaluatorSpec.parse(case["spec"], file.name)
     path = {**columns, "bin_ns": bin_ns, "tick_value": case["tick_value"]}
-    kept, _, _ = oracle.evaluate(path, scores.tolist(), ready.tolist(), spec)
+    kept, _, counts = oracle.evaluate(path, scores.tolist(), ready.tolist(), spec)
     found = [
         {k: t[k] / 2 if k in HALVED else t[k] for k in want}
         for t, want in zip(kept, expected(case), strict=True)
     ]
     assert found == expected(case)
+    known = {k: v for k, v in case["counts"].items() if k in counts}
+    assert {k: counts[k] for k in known} == known

@@ -96,8 +96,7 @@ def test_the_opening_snapshot_is_state_and_not_part_of_the_first_bin() -> None:
     assert spans(grid) == [(0, 100)]
     row = at(grid, 0, 100)
     assert (row["bid_depth"], row["reset_bid"], row["pull_bid"], row["add_bid"]) == (4, 0, 1, 0)
-    assert (column(grid, "bin_event_count"), column(grid, "event_id")) == ([1], [2])
-    assert at(grid, 0, 101)["last_event_id"] == 1
+    assert (column(grid, "bin_event_count"), at(grid, 0, 101)["last_event_id"]) == ([1], 1)
 
 
 def test_a_later_snapshot_closes_bins_and_counts_as_reset() -> None:
@@ -266,7 +265,6 @@ def test_counts_begin_anew_and_stamps_and_depth_stay() -> None:
     assert (first["add_bid"], first["trade_sell"]) == (5, 2)
     assert (second["add_bid"], second["trade_sell"]) == (0, 0)
     assert (second["bid_depth"], second["last_event_id"]) == (5, 2)
-    assert column(grid, "trade_count") == [1, 0]
 
 
 @pytest.mark.parametrize(
