@@ -71,6 +71,7 @@ def up(
             started = start_all(place, home, wanted, lock)
         try:
             processes.wait_ready(home, wanted, started, _READY_SECONDS)
+            processes.require_loaded(port_ui)
         except BaseException:
             processes.stop(home, started)
             raise
@@ -137,6 +138,7 @@ def dev(
         try:
             signal.signal(signal.SIGTERM, signal.default_int_handler)
             processes.wait_ready(home, wanted, started, _READY_SECONDS)
+            processes.require_loaded(port_ui)
             report(place, False)
             output.console.print(f"logs in {home / processes.LOGS}; Ctrl-C stops")
             while all(p.alive for p in started):

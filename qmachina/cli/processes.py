@@ -25,6 +25,10 @@ from qmachina.errors import LockError, QMachinaError
 LOCK, STATE, LOGS = "lock", "processes.json", "log"
 HOST = "127.0.0.1"
 _STOP_SECONDS = 20.0
+_LOCATIONS = (
+    "{ workspaceOrError { ... on Workspace { locationEntries "
+    "{ locationOrLoadError { ... on PythonError { message } } } } } }"
+)
 
 
 @dataclass(frozen=True)
@@ -218,6 +222,21 @@ def wait_ready(
             time.sleep(0.2)
         if not process.alive:
             raise QMachinaError(f"{service.name} ended: {log_end(home, service.name)}")
+
+
+def require_loaded(port: int) -> None:
+    """Raise QMachinaError unless the page's process could load the project's definitions."""
+    request = urllib.request.Request(
+        f"http://{HOST}:{port}/graphql",
+        json.dumps({"query": _LOCATIONS}).encode(),
+        {"Content-Type": "application/json"},
+    )
+    with urllib.request.urlopen(request, timeout=60) as reply:
+        entries = json.load(reply)["data"]["workspaceOrError"]["locationEntries"]
+    for entry in entries:
+        problem = (entry["locationOrLoadError"] or {}).get("message")
+        if problem:
+            raise QMachinaError(f"Dagster cannot load the project: {problem}")
 
 
 def log_end(home: Path, name: str) -> str:

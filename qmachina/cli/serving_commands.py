@@ -23,6 +23,10 @@ Start = Annotated[
     str | None,
     typer.Option(help="Exchange-local HH:MM; earlier bins are computed, not shown."),
 ]
+Lead = Annotated[
+    int | None,
+    typer.Option(min=0, help="First bins that are shown at once. Default: view 300, serve 0."),
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -45,6 +49,7 @@ def view(
         int | None, typer.Option(help="Bin width. Default: 100, or 1000 for a quiet file.")
     ] = None,
     radius: Annotated[int | None, typer.Option(help="Ticks each way. Default: 50.")] = None,
+    lead: Lead = None,
     port: Port = 8002,
     no_browser: Annotated[
         bool, typer.Option("--no-browser", help="Accepted for scripts; none is ever opened.")
@@ -61,6 +66,7 @@ def view(
         ("--start", start),
         ("--cell-ms", cell_ms),
         ("--radius", radius),
+        ("--lead", lead),
         ("--port", port),
     )
 
@@ -74,6 +80,7 @@ def serve(
         str | None, typer.Option(help="Session to replay, YYYY-MM-DD. Default: the latest.")
     ] = None,
     start: Start = None,
+    lead: Lead = None,
     instrument: Annotated[
         Path | None, typer.Option(help="Instrument file instead of the lake's.")
     ] = None,
@@ -87,6 +94,7 @@ def serve(
         ("--speed", speed),
         ("--date", date),
         ("--start", start),
+        ("--lead", lead),
         ("--instrument", instrument),
         ("--specs", specs),
     )

@@ -68,6 +68,8 @@ def evaluate_on(
         triggers.next_index,
         up,
         down,
+        path.n_bins,
+        np.zeros(1, np.int64),
         rows,
         tally,
     )

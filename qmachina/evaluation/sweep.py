@@ -109,6 +109,7 @@ def sweep(
         np.stack([s.next_index for s in sets]),
         table.up,
         table.down,
+        np.zeros(index.shape[1], np.int64),
         np.empty(0, TRADE),
         tally,
     )

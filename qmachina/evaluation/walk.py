@@ -22,6 +22,8 @@ from qmachina.kernel import OK, kernel
 
 #: The buffer for trades is too small.
 FULL = 1
+#: Bins that all configurations of a sweep walk before the next stretch.
+STRETCH = 1024
 
 
 @kernel
@@ -33,10 +35,14 @@ def walk_trades(
     next_index: NDArray[np.int64],
     up: Offsets,
     down: Offsets,
+    until: int,
+    cursor: NDArray[np.int64],
     rows: NDArray,
     tally: NDArray,
 ) -> int:
     """Turn triggers into trades.
+
+    The walk may be cut anywhere: calls with rising ``until`` give what one call gives.
 
     Parameters
     ----------
@@ -48,10 +54,14 @@ def walk_trades(
         First trigger at or after each bin.
     up, down : ndarray of uint16, shape (2, n_bins, n_levels)
         First-passage tables; read only if the rules say they are tabled.
+    until : int
+        Only triggers before this bin are treated; their trades may reach beyond it.
+    cursor : ndarray of int64, shape (1,)
+        The next trigger to look at, moved on; 0 before the first call.
     rows : ndarray of TRADE, shape (capacity,)
         Receives the trades, dropped ties included; with capacity 0 only the tally is kept.
     tally : ndarray of TALLY, shape (1,)
-        Receives counts and sums; zero before the call.
+        Receives counts and sums; zero before the first call.
 
     Returns
     -------
@@ -66,10 +76,10 @@ def walk_trades(
     total = tally[0]
     n_triggers = triggers.shape[0]
     n_bins = bins.shape[0]
-    written = 0
+    written = total["n"] + total["tie_dropped"]
     total["triggers"] = n_triggers
-    i = 0
-    while i < n_triggers:
+    i = cursor[0]
+    while i < n_triggers and triggers[i]["bin"] < until:
         signal = triggers[i]["bin"]
         side = triggers[i]["side"]
         entry = signal + 1 + rule["latency"]
@@ -176,6 +186,7 @@ def walk_trades(
         if cool > busy:
             i = next_index[min(cool + 1, n_bins)]
             total["suppressed_cooldown"] += i - after_busy
+    cursor[0] = i
     return OK
 
 
@@ -190,10 +201,14 @@ def sweep_grid(
     next_index: NDArray[np.int64],
     up: Offsets,
     down: Offsets,
+    cursor: NDArray[np.int64],
     no_rows: NDArray,
     out: NDArray,
 ) -> int:
     """Walk one date once a configuration, keeping tallies only.
+
+    All configurations walk a stretch of the date before any walks the next: the tables of a
+    stretch stay in the processor's cache, those of a date do not.
 
     Parameters
     ----------
@@ -208,6 +223,8 @@ def sweep_grid(
         All trigger sets, one after the other.
     next_index : ndarray of int64, shape (n_sets, n_bins + 1)
         First trigger of the set at or after each bin, counted from the start of the set.
+    cursor : ndarray of int64, shape (n_configs,)
+        The next trigger of each configuration; 0 before the call.
     no_rows : ndarray of TRADE, shape (0,)
     out : ndarray of TALLY, shape (n_configs,)
         Receives the tallies; zero before the call.
@@ -217,19 +234,22 @@ def sweep_grid(
     int
         OK, or the code of the first walk that failed.
     """
-    for c in range(rules.shape[0]):
-        s = which[c]
-        status = walk_trades(
-            rules[c : c + 1],
-            bins,
-            lines,
-            triggers[starts[s] : starts[s + 1]],
-            next_index[s],
-            up,
-            down,
-            no_rows,
-            out[c : c + 1],
-        )
-        if status != OK:
-            return status
+    for start in range(0, bins.shape[0], STRETCH):
+        for c in range(rules.shape[0]):
+            s = which[c]
+            status = walk_trades(
+                rules[c : c + 1],
+                bins,
+                lines,
+                triggers[starts[s] : starts[s + 1]],
+                next_index[s],
+                up,
+                down,
+                start + STRETCH,
+                cursor[c : c + 1],
+                no_rows,
+                out[c : c + 1],
+            )
+            if status != OK:
+                return status
     return OK

@@ -249,12 +249,17 @@ def read_entries(db: sqlite3.Connection) -> tuple[log.Entry, ...]:
     """Return all entries of an open database, the chain verified; LakeError if it is broken."""
     if is_empty(db):
         return ()
-    rows = db.execute(f"SELECT {_COLUMNS} FROM log ORDER BY seq").fetchall()
-    entries = tuple(log.Entry(*row) for row in rows)
+    # SQLite remembers the highest number it ever gave out: a log cut at its end shows. Both
+    # come from one statement, so that a writer who commits in between cannot look like a thief.
+    rows = db.execute(
+        f"SELECT given, {_COLUMNS} FROM "
+        "(SELECT max(seq) AS given FROM sqlite_sequence WHERE name = 'log') "
+        "LEFT JOIN log ON 1 ORDER BY seq"
+    ).fetchall()
+    given = rows[0][0] or 0
+    entries = tuple(log.Entry(*row[1:]) for row in rows if row[1] is not None)
     problems = log.chain_problems(entries)
-    # SQLite remembers the highest number it ever gave out: a log cut at its end shows.
-    given = db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'log'").fetchone()
-    if not problems and (given[0] if given else 0) != len(entries):
+    if not problems and given != len(entries):
         problems = [f"entries after {len(entries)} were deleted"]
     if problems:
         raise LakeError(f"the log was tampered with: {'; '.join(problems)}", subject=DATABASE)
