@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from qmachina.cli import jobs, output, platform
+from qmachina.cli import jobs, output, platform, processes
 from qmachina.cli.place import DEMO, Place, project_root
 from qmachina.cli.platform import PORT_SERVE, PORT_UI, PortServe, PortUi
 from qmachina.cli.synthetic import SPEC, market_lake, sessions_of
@@ -67,7 +67,8 @@ def demo(
         return
     say("5/5 page, stream and Dagster")
     platform.up(place.lake, None, port_ui, port_serve, True, False)
-    for line in next_steps(port_ui, port_serve):
+    ports = {p.name: p.port for p in processes.running(place.dagster_home())}
+    for line in next_steps(ports.get("ui") or port_ui, ports.get("serving") or port_serve):
         output.console.print(line, markup=False, soft_wrap=True)
 
 

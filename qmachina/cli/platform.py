@@ -110,16 +110,30 @@ def services(place: Place, port_ui: int, port_serve: int, serve: bool) -> list[S
     return found
 
 
-def down(lake: LakeOption = None, instrument: InstrumentOption = None, json: Json = False) -> None:
+def down(
+    lake: LakeOption = None,
+    instrument: InstrumentOption = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Of every lake of the project, this one included.")
+    ] = False,
+    json: Json = False,
+) -> None:
     """Stop Dagster and serving. Runs that are under way end by themselves and are recorded."""
-    home = Place.find(lake, instrument).dagster_home()
-    alive = processes.running(home)
-    processes.stop(home, alive) if alive else None
-    names = [p.name for p in alive]
+    homes = (
+        sorted((require_project() / ".dagster").glob("*/"))
+        if everything
+        else [Place.find(lake, instrument).dagster_home()]
+    )
+    stopped = []
+    for home in homes:
+        alive = processes.running(home)
+        if alive:
+            processes.stop(home, alive)
+        stopped += [p.name for p in alive]
     if json:
-        output.as_json({"stopped": names})
+        output.as_json({"stopped": stopped})
     else:
-        output.console.print(f"stopped {', '.join(names)}" if names else "nothing was running")
+        output.console.print(f"stopped {', '.join(stopped)}" if stopped else "nothing was running")
 
 
 def dev(

@@ -244,6 +244,12 @@ class Server:
     def settle(self) -> None:
         """Wait until texts and frames that are under way have been drawn."""
         self.page.wait_for_timeout(600)
+        next_frame(self.page)
+
+
+def next_frame(page: Any) -> None:
+    """Wait until the page has drawn what the last input changed."""
+    page.evaluate("new Promise((r) => requestAnimationFrame(() => requestAnimationFrame(r)))")
 
 
 def wait_until(page: Any, claim: str, seconds: float = 15.0) -> None:

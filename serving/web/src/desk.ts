@@ -101,7 +101,7 @@ export function priceOf(ring: Ring, slot: number): number {
 // colours unless forced.
 export function rescale(desk: Desk, isForced: boolean, now = performance.now()): boolean {
   const scene = sceneOf(desk);
-  if (scene === null || (!isForced && (now - desk.scaledAt < SCALE_EVERY_MS))) return false;
+  if (scene === null || (!isForced && (desk.view.paused || now - desk.scaledAt < SCALE_EVERY_MS))) return false;
   const { name } = scene.quantity;
   const manual = desk.manual.get(name);
   const samples = visibleValues(scene, SCALE_SAMPLES);

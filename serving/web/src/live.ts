@@ -28,7 +28,7 @@ export function start(serving: string): void {
   const gauge = gaugeParts();
   const overlay = byId<HTMLCanvasElement>("overlay");
   let connection: Connection = { kind: "connecting", attempt: 0 };
-  let lastBinAt = NaN;
+  let lastBinAt = -Infinity;
   let arrivals: number[] = [];
   let ackedSeq = -1n;
   let announcedAt = -Infinity;
@@ -179,7 +179,8 @@ export function start(serving: string): void {
     arrivals = arrivals.filter((at) => now - at <= RATE_OVER_MS);
     const config = configOf(desk);
     const binMs = config === undefined ? 0 : Number(config.bin_ns) / 1e6 / (config.source.speed ?? 1);
-    const quiet = now - lastBinAt;
+    const opened = connection.kind === "open" ? connection.since : now;
+    const quiet = now - Math.max(opened, lastBinAt);
     showConnection(connection, quiet > Math.max(3000, 5 * binMs) ? quiet : null);
     // The last frame of a burst may have come too early for scale and texts.
     if (arrivals.length > 0 && rescale(desk, false)) screen.invalidate("full");

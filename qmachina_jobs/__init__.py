@@ -1,0 +1,1 @@
+"""The one code location: jobs, sensors, schedules, definitions."""
