@@ -19,6 +19,7 @@ $(STAMP): requirements.lock pyproject.toml
 	  || { echo "cannot make a virtual environment: install python3-venv or uv"; exit 1; }
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	$(BIN)/qmachina warm
 	@touch $(STAMP)
 
 web: $(STAMP)    ## Build the browser bundle (quick when nothing changed)

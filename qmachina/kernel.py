@@ -63,6 +63,13 @@ def step(function: F) -> F:
     return compiled
 
 
+def cold(function: F) -> F:
+    """Compile a step that runs rarely: called, not inlined, so that its code exists once."""
+    alone = {"cache": False, "no_cfunc_wrapper": True, "forceinline": False}
+    compiled: F = numba.njit(**{**_OPTIONS, **alone})(function)
+    return compiled
+
+
 _IMPORT = re.compile(
     r"^(?:from (qmachina[\w.]*) import (\([^)]*\)|[^\n]*)|import (qmachina[\w.]*))", re.M
 )

@@ -18,6 +18,7 @@ from qmachina.features.fields import GOLD_FIELDS
 from qmachina.features.geometry import Geometry
 from qmachina.features.gold import GoldStage
 from qmachina.fields import Chunk, Field
+from qmachina.grid.engine import Carry as Carry
 from qmachina.grid.engine import Engine
 from qmachina.grid.fields import GRID_COUNTS, GRID_FIELDS, GRID_MECHANICS
 from qmachina.models import registry as models
@@ -63,6 +64,8 @@ class Pipeline:
         Gives the tick size.
     start_ns, end_ns : int, optional
         Range of bins, as the engine takes it.
+    carry : Carry, optional
+        What the engine takes over from the previous file.
     subject : str
         File or feed named in errors.
     """
@@ -74,6 +77,7 @@ class Pipeline:
         *,
         start_ns: int | None = None,
         end_ns: int | None = None,
+        carry: Carry | None = None,
         subject: str = "input",
     ) -> None:
         silver = serving.pipeline.silver
@@ -82,11 +86,15 @@ class Pipeline:
         self.engine = Engine(
             silver, instrument.tick_size_int, start_ns=start_ns, end_ns=end_ns, subject=subject
         )
+        self._carry = carry
         self.gold = GoldStage(serving.pipeline.gold, self.geometry)
         self.model = models.build(serving.model, self.geometry)
 
     def advance(self, records: NDArray) -> Iterator[Frame]:
         """Apply records; yield scored bins as they close. Exhaust before the next call."""
+        if self._carry is not None:  # here, because it takes as long as a whole file
+            carry, self._carry = self._carry, None
+            self.engine.carry(carry)
         yield from self._score(self.engine.advance(records))
 
     def finish(self, covered_until_ns: int | None = None) -> Iterator[Frame]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -75,7 +74,7 @@ def silver_plots(home: Home, key: DatasetKey) -> dict[str, Any]:
     return {
         "price_path": picture(lambda a: _prices(a, bins)),
         "depth": picture(lambda a: _depth(a, home, key, bins), 3.2),
-        "flow_by_hour": picture(lambda *a: _flow(*a, bins=bins), shape=(1, 2)),
+        "flow_by_hour": picture(lambda left, right: _flow(left, right, bins), shape=(1, 2)),
     }
 
 
@@ -120,7 +119,7 @@ def _rows(home: Home, key: DatasetKey) -> int:
 
 
 def _flow(traded: Axes, events: Axes, bins: dict[str, NDArray]) -> None:
-    hour = bins["ts_ns"] // 3_600_000_000_000
+    hour = (bins["ts_ns"] - 1) // 3_600_000_000_000  # a bin belongs to the hour it ends in
     hours, index = np.unique(hour, return_inverse=True)
     names = [f"{h % 24:02d}" for h in hours]
     buy, sell, count = (
@@ -200,11 +199,14 @@ def study_plot(runs: list[dict[str, Any]], most: int = 20) -> dict[str, Any]:
         return {}
 
     def draw(axes: Axes) -> None:
+        from matplotlib.ticker import MaxNLocator
+
         for x, row in enumerate(shown, 1):
             if row["net_low"] is not None and row["net_high"] is not None:
                 axes.plot([x, x], [row["net_low"], row["net_high"]], c="grey", lw=1)
             axes.plot([x], [row["net"]], "o", c=_LINE, ms=4)
         axes.axhline(0.0, c="grey", lw=0.5)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_xlabel("rank", fontsize=7)
         axes.set_ylabel("net ticks a trade", fontsize=7)
         axes.tick_params(labelsize=7)
@@ -212,8 +214,8 @@ def study_plot(runs: list[dict[str, Any]], most: int = 20) -> dict[str, Any]:
     return {"ranking": picture(draw)}
 
 
-def _times(ts_ns: NDArray) -> list[datetime]:
-    return [datetime.fromtimestamp(int(t) / 1e9, UTC) for t in ts_ns]
+def _times(ts_ns: NDArray) -> NDArray:
+    return ts_ns.astype("datetime64[ns]")
 
 
 def _clock(axes: Axes, label: str) -> None:

@@ -28,7 +28,7 @@ class _JsonLines(logging.Handler):
             write(line)
 
 
-@dg.logger(description="JSON lines on stdout.")
+@dg.logger(None, description="JSON lines on stdout.")
 def progress_logger(context: InitLoggerContext) -> logging.Logger:
     """Return a logger that writes what happens as JSON lines."""
     del context

@@ -57,7 +57,7 @@ def _serve(options: argparse.Namespace) -> int:
         speed = viewed.default_speed if options.speed == 0 else options.speed
         # Something to look at from the first moment, and a score that is warm.
         settings = _settings(options, speed, _VIEW_LEAD if options.lead is None else options.lead)
-        page = f"/?serving={NAME}"
+        names: tuple[str, ...] = (NAME,)
     else:
         override = options.instrument or os.environ.get(INSTRUMENT)
         home = Home.open(
@@ -66,8 +66,10 @@ def _serve(options: argparse.Namespace) -> int:
         speed = 1.0 if options.speed == 0 else options.speed
         settings = _settings(options, speed, options.lead or 0)
         catalogue = LakeCatalogue(home, options.date, options.start)
-        page = "/"
-    run(catalogue, settings, page)
+        names = tuple(catalogue.listing().aliases)
+        if not names:
+            sys.stderr.write("qmachina: note: no alias points at anything yet: promote a run\n")
+    run(catalogue, settings, names)
     return 0
 
 
@@ -81,10 +83,12 @@ def _settings(options: argparse.Namespace, speed: float | None, lead_bins: int) 
     )
 
 
-def run(catalogue: Catalogue, settings: Settings, page: str) -> None:
-    """Listen, say where, and serve until interrupted."""
+def run(catalogue: Catalogue, settings: Settings, names: Sequence[str]) -> None:
+    """Listen, say where each name's page is, and serve until interrupted."""
     listening = process.listen(settings)
-    sys.stdout.write(f"{process.address(settings, listening)}{page}\n")
+    address = process.address(settings, listening)
+    pages = [f"/?serving={name}" for name in names] or ["/"]
+    sys.stdout.write("".join(f"{address}{page}\n" for page in pages))
     sys.stdout.flush()
     app = create_app(catalogue, settings)
     waiting = threading.Timer(_PATIENCE_S, _explain, [app])
@@ -125,7 +129,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--instrument", help="instrument file; with --file: id or raw symbol")
     parser.add_argument("--lead", type=int, help="first bins that are shown at once, unpaced")
     lake = parser.add_argument_group("with --lake")
-    lake.add_argument("--date", type=date.fromisoformat, help="session to replay")
+    lake.add_argument("--date", type=_date, help="session to replay")
     lake.add_argument("--specs", type=Path, action="append", help="folder of authored specs")
     file = parser.add_argument_group("with --file")
     file.add_argument("--publisher", type=int, help="publisher id")
@@ -133,6 +137,13 @@ def _parser() -> argparse.ArgumentParser:
     file.add_argument("--cell-ms", type=int, help="bin width, ms")
     file.add_argument("--radius", type=int, help="ticks each way")
     return parser
+
+
+def _date(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError as e:
+        raise argparse.ArgumentTypeError(f"must be YYYY-MM-DD, was {text!r}") from e
 
 
 def _speed(text: str) -> float | None:

@@ -12,10 +12,11 @@ from typing import Protocol
 from zoneinfo import ZoneInfo
 
 from qmachina.datasets.promotion import replay_golden
-from qmachina.datasets.raw import open_book
+from qmachina.datasets.raw import carry_of, open_book
 from qmachina.errors import LockError, MissingError, SpecError
 from qmachina.lake.home import Home
 from qmachina.lake.instrument import require_instrument
+from qmachina.pipeline import Carry
 from qmachina.registry.reader import RegistryReader, Version
 from qmachina.sources.select import BookSource
 from qmachina.specs.instrument import InstrumentSpec
@@ -63,6 +64,8 @@ class Tape:
         Range of bins, as the engine takes it.
     stream_after_ns : int or None
         Bins that end up to here are computed, not streamed.
+    carry : Carry or None
+        What the engine takes over from the session before.
     from_both_sides : bool
         Likewise the bins before the grid shows both sides of the book for the first time, if it
         ever does: a thin market may have one side, or none in reach, for hours.
@@ -74,6 +77,7 @@ class Tape:
     end_ns: int | None = None
     stream_after_ns: int | None = None
     from_both_sides: bool = False
+    carry: Carry | None = None
     #: Says why there is nothing to stream, if that comes to pass.
     without_bins: str = field(default="the file holds no bin")
 
@@ -163,7 +167,8 @@ class LakeCatalogue:
         start_ns, end_ns = home.bounds(offer.spec.pipeline.silver, day)
         source = open_book(home, home.raw_file(day))
         after = local_ns(self._start, day, home.instrument.time_zone)
-        return Tape(day, source, start_ns, end_ns, after)
+        carry = carry_of(home, offer.spec.pipeline.silver, day)
+        return Tape(day, source, start_ns, end_ns, after, carry=carry)
 
     def _latest(self, offer: Offer) -> date:
         days = {day for _, day in self._home.raw_files() if day is not None}

@@ -124,6 +124,7 @@ class Producer:
             self.offer.instrument,
             start_ns=tape.start_ns,
             end_ns=tape.end_ns,
+            carry=tape.carry,
             subject=tape.source.name,
         )
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from qmachina.book import state as s
 from qmachina.book.levels import best_slot, tick_of
 from qmachina.book.state import Book, Impulses
-from qmachina.kernel import OK, Int, step
+from qmachina.kernel import OK, Int, cold, step
 from qmachina.market import UNDEF_PRICE, Action, Flag, Side
 
 _UNDEF = int(UNDEF_PRICE)
@@ -53,7 +53,7 @@ def is_unterminated(record: Any) -> bool:
     return not (record["action"] == _CLEAR and record["flags"] & _F_SNAPSHOT == 0)
 
 
-@step
+@cold
 def far_demand(book: Book, records: NDArray, start: Int, stop: Int, tick_size: Int) -> Int:
     """Return how many rows of the far table an event may claim, at most.
 

@@ -9,7 +9,7 @@ import numpy as np
 from qmachina.book import state as s
 from qmachina.book.state import Book
 from qmachina.book.table import claim, find, remove
-from qmachina.kernel import Int, step
+from qmachina.kernel import Int, cold, step
 
 _UNMATCHED_FILL = int(s.Anomaly.UNMATCHED_FILL)
 
@@ -21,7 +21,7 @@ def note(book: Book, kind: Int) -> None:
     book.reg[s.LAST_ANOMALY] = kind + 1
 
 
-@step
+@cold
 def open_fill(book: Book, record: Any) -> None:
     """Remember a fill until the cancel or modify of its order says what it did."""
     reg = book.reg

@@ -22,7 +22,7 @@ from qmachina.book.fills import expire_fills, note, open_fill, take_fill
 from qmachina.book.levels import anchor, change, checked_tick, clear_side, reduce, slot_of
 from qmachina.book.state import Book, Impulses
 from qmachina.book.table import claim, find, remove
-from qmachina.kernel import OK, Int, kernel, step
+from qmachina.kernel import OK, Int, cold, kernel, step
 from qmachina.market import UNDEF_PRICE, Action, Flag, Side
 
 _ADD, _CANCEL = int(Action.ADD), int(Action.CANCEL)
@@ -39,7 +39,7 @@ _TIME_REGRESSION = int(s.Anomaly.TIME_REGRESSION)
 _UNTERMINATED = int(s.Anomaly.UNTERMINATED)
 
 
-@step
+@cold
 def clear(book: Book, impulses: Impulses) -> None:
     """Empty the book; the change of depth is a reset, not flow."""
     expire_fills(book)
@@ -177,7 +177,7 @@ def modify(book: Book, impulses: Impulses, record: Any, tick_size: Int) -> Int:
     return OK
 
 
-@step
+@cold
 def drop_side_orders(book: Book, side: Int) -> None:
     """Take every order of a side out of the table."""
     reg = book.reg
@@ -190,7 +190,7 @@ def drop_side_orders(book: Book, side: Int) -> None:
             row += 1
 
 
-@step
+@cold
 def replace_side(book: Book, impulses: Impulses, side: Int, slot: Int, size: Int) -> None:
     """Make one top-of-book level the whole side; flow is the change of size at each tick."""
     drop_side_orders(book, side)
@@ -214,7 +214,7 @@ def replace_side(book: Book, impulses: Impulses, side: Int, slot: Int, size: Int
             change(book, impulses, slot, side, difference, 1, s.PULL_BID + side)
 
 
-@step
+@cold
 def top_of_book(book: Book, impulses: Impulses, record: Any, tick_size: Int) -> Int:
     """Replace a whole side, as feeds do that carry the best level alone."""
     reg = book.reg

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from qmachina.book import state as s
 from qmachina.book.state import Book, Impulses
 from qmachina.book.table import claim
-from qmachina.kernel import OK, Int, kernel, step
+from qmachina.kernel import OK, Int, cold, kernel, step
 from qmachina.market import UNDEF_PRICE
 
 _UNDEF = int(UNDEF_PRICE)
@@ -63,7 +63,7 @@ def level_inside(book: Book, slot: Int, side: Int, before: Int, after: Int) -> N
             reg[s.BEST_ASK] = b
 
 
-@step
+@cold
 def level_far(book: Book, slot: Int, side: Int, before: Int, after: Int) -> None:
     """Note that a far level appeared or vanished; its best is searched only when needed."""
     step = np.int64(after > 0) - np.int64(before > 0)
@@ -123,7 +123,7 @@ def reduce(
     change(book, impulses, slot, side, filled - size, orders, s.PULL_BID + side)
 
 
-@step
+@cold
 def clear_side(book: Book, impulses: Impulses, side: Int, channel: Int) -> None:
     """Empty every level of a side, by ascending tick inside the arrays, then far ones."""
     n = book.n[0]
@@ -140,7 +140,7 @@ def clear_side(book: Book, impulses: Impulses, side: Int, channel: Int) -> None:
     book.reg[s.TOB_SIZE_BID + side] = 0
 
 
-@step
+@cold
 def best_far(book: Book, side: Int) -> Int:
     """Return the slot of the best far level of a side, or -1; searched only when stale."""
     reg = book.reg

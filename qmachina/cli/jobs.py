@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import queue
+import signal
 import subprocess
 import sys
 import threading
@@ -117,6 +118,8 @@ def _lines(commands: Sequence[Sequence[str]], place: Place) -> Iterator[Line]:
     """Yield the lines of all commands as they come."""
     lines: queue.Queue[Line | None] = queue.Queue()
     environment, root = place.environment(), require_project()
+    # A kill must reach the children as Ctrl-C does, through the clean-up below.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     children = [
         subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment, cwd=root)
         for command in commands

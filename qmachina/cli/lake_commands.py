@@ -1,4 +1,4 @@
-"""Commands on a lake: import, synth, ingest, backfill, validate."""
+"""Commands on a lake: import, synth, ingest, backfill, validate, verify."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ def register(app: typer.Typer) -> None:
     app.command("ingest")(ingest)
     app.command("backfill")(backfill)
     app.command("validate")(validate)
+    app.command("verify")(verify)
 
 
 def import_(
@@ -142,6 +143,29 @@ def validate(
             output.error(problem)
         if not problems:
             output.console.print(f"{checked} specs are valid")
+    if problems:
+        raise typer.Exit(3)
+
+
+def verify(
+    lake: LakeOption = None, instrument: InstrumentOption = None, json: Json = False
+) -> None:
+    """Recompute every checksum of the lake and compare every table with its contract."""
+    home = Place.find(lake, instrument).open()
+    problems = []
+    keys = home.lake.list(symbol=home.instrument.symbol)
+    for key in keys:
+        try:
+            home.lake.verify(key)
+        except QMachinaError as e:
+            problems.append(e.line())
+    if json:
+        output.as_json({"partitions": len(keys), "problems": problems})
+    else:
+        for problem in problems:
+            output.error(problem)
+        if not problems:
+            output.console.print(f"{len(keys)} partitions, all as they were published")
     if problems:
         raise typer.Exit(3)
 

@@ -15,6 +15,7 @@ from qmachina.cli import (
     platform,
     run_commands,
     serving_commands,
+    warm,
 )
 from qmachina.errors import QMachinaError
 
@@ -37,6 +38,7 @@ demo.register(app)
 platform.register(app)
 lake_commands.register(app)
 run_commands.register(app)
+warm.register(app)
 
 
 def main() -> None:

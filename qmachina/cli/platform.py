@@ -16,6 +16,7 @@ import typer
 from qmachina.cli import output, processes
 from qmachina.cli.place import WORKSPACE, Place, require_project
 from qmachina.cli.processes import Process, Service
+from qmachina.errors import RefusedError
 from qmachina.lake.home import Home
 from qmachina.registry.reader import RegistryReader
 
@@ -65,7 +66,13 @@ def up(
     """Start Dagster (page and daemon) and serving, detached; does nothing if they run."""
     place = Place.find(lake, instrument)
     home = place.prepare_dagster_home()
-    if not processes.running(home):
+    alive, known = processes.running(home), processes.read_state(home)
+    if alive and alive != known:
+        gone = ", ".join(p.name for p in known if not p.alive)
+        output.note(f"{gone} ended by itself; starting everything anew")
+        processes.stop(home, alive)
+        alive = ()
+    if not alive:
         wanted = services(place, port_ui, port_serve, serve)
         with processes.locked(home) as lock:
             started = start_all(place, home, wanted, lock)
@@ -172,17 +179,29 @@ def status(
 
 def dagster(context: typer.Context) -> None:
     """Run Dagster's own command with the home set, e.g. qmachina dagster asset list."""
+    arguments = list(context.args)
+    if arguments[:1] == ["dev"]:
+        raise RefusedError(
+            "dagster dev starts a daemon that knows no lock", remedy="Use qmachina dev"
+        )
     place = Place.find()
     home = place.prepare_dagster_home()
-    arguments = list(context.args)
-    takes_workspace = arguments[:1] in (["definitions"], ["asset"], ["job"], ["sensor"],
-                                        ["schedule"], ["dev"])  # fmt: skip
-    if takes_workspace and "-w" not in arguments and "--help" not in arguments:
-        arguments += ["-w", str(require_project() / WORKSPACE)]
+    if "--help" not in arguments:
+        arguments += _location(arguments[:1])
     processes.default_signals()
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     os.chdir(home)
     os.execve(sys.executable, [sys.executable, "-m", "dagster", *arguments], place.environment())
+
+
+def _location(group: list[str]) -> list[str]:
+    """Return the options by which a group of Dagster's commands is told what to load."""
+    root = require_project()
+    if group == ["asset"]:
+        return ["-m", "qmachina_jobs.definitions", "-d", str(root)]
+    if group in (["definitions"], ["job"], ["sensor"], ["schedule"]):
+        return ["-w", str(root / WORKSPACE)]
+    return []
 
 
 def report(place: Place, json: bool) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from qmachina.datasets.raw import open_book
+from qmachina.datasets.raw import carry_of, open_book
 from qmachina.datasets.signals import SignalSpec, signal_key
 from qmachina.datasets.study import find_run, serving_at
 from qmachina.errors import MissingError, PreflightError, QMachinaError
@@ -133,7 +133,14 @@ def replay_golden(home: Home, spec: PublishedServingSpec) -> None:
 def _live_scores(home: Home, serving: ServingSpec, dt: date) -> Iterator[NDArray]:
     book = open_book(home, home.raw_file(dt))
     start, end = home.bounds(serving.pipeline.silver, dt)
-    pipeline = Pipeline(serving, home.instrument, start_ns=start, end_ns=end, subject=book.name)
+    pipeline = Pipeline(
+        serving,
+        home.instrument,
+        start_ns=start,
+        end_ns=end,
+        carry=carry_of(home, serving.pipeline.silver, dt),
+        subject=book.name,
+    )
     for frame in pipeline.replay(book.chunks(), book.header.covered_until_ns):
         yield frame.scores.bins["score"]
 

@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from qmachina.datasets.build import Built, Progress, no_progress, publish
-from qmachina.errors import LockError, SelectionError
+from qmachina.errors import LockError, SelectionError, SessionError
+from qmachina.grid.engine import Carry
 from qmachina.lake.home import Home
 from qmachina.lake.layout import DatasetKey
 from qmachina.lake.manifest import ManifestDraft
 from qmachina.lake.publication import Staging
 from qmachina.sources.select import BookSource
+from qmachina.specs.silver import SilverSpec
 
 CODE_VERSION = "1"
 FILE = "registration.json"
@@ -82,6 +84,30 @@ def register(
         (staging.path / FILE).write_text(json.dumps(facts, indent=1, sort_keys=True) + "\n")
 
     return publish(home, draft, write, overwrite)
+
+
+def carry_of(home: Home, silver: SilverSpec, dt: date) -> Carry | None:
+    """Return what the engine takes over from the session before, or None if it starts cold.
+
+    Raises
+    ------
+    MissingError
+        If the session before has no raw file.
+    """
+    if not silver.carry_minutes:
+        return None
+    before = previous_session(home, dt)
+    source = open_book(home, home.raw_file(before))
+    last = max(int(chunk["ts_recv"][-1]) for chunk in source.chunks())
+    return Carry(source.chunks, silver.carry_minutes, last)
+
+
+def previous_session(home: Home, dt: date) -> date:
+    """Return the last session before a date; SessionError if the calendar begins there."""
+    before, _ = home.calendar.nearest(dt)
+    if before is None:
+        raise SessionError("the calendar knows no session before", subject=dt)
+    return before
 
 
 def describe(home: Home, path: Path, progress: Progress = no_progress) -> dict[str, Any]:

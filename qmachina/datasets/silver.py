@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date
 
 from qmachina.datasets.build import Built, Progress, no_progress, publish
-from qmachina.datasets.raw import open_book, raw_key, registration
+from qmachina.datasets.raw import carry_of, open_book, previous_session, raw_key, registration
 from qmachina.errors import LakeError
 from qmachina.fields import Chunk
 from qmachina.grid.engine import Engine
@@ -57,10 +57,14 @@ def build_silver(
     spec = pipeline.silver
     raw = home.lake.read_manifest(raw_key(home, dt))
     tables = silver_tables(spec)
+    inputs = {"raw/mbo_dbn": raw.dataset_id, "instrument": home.instrument.id}
+    if spec.carry_minutes:
+        before = home.lake.read_manifest(raw_key(home, previous_session(home, dt)))
+        inputs["raw/mbo_dbn before"] = before.dataset_id
     draft = ManifestDraft.of(
         silver_key(home, pipeline, dt),
         spec,
-        {"raw/mbo_dbn": raw.dataset_id, "instrument": home.instrument.id},
+        inputs,
         CODE_VERSION,
         tables,
     )
@@ -81,6 +85,9 @@ def build_silver(
         engine = Engine(
             spec, home.instrument.tick_size_int, start_ns=start, end_ns=end, subject=path.name
         )
+        carry = carry_of(home, spec, dt)
+        if carry is not None:
+            engine.carry(carry)
         laws = SilverLaws(home.instrument.tick_size_int, 0 if spec.emit == "event" else spec.bin_ns)
         counts = {"bins": 0, "valid_bins": 0, "trades": 0}
 

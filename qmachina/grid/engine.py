@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,30 @@ from qmachina.specs.silver import SilverSpec
 
 #: Bins held in the output buffers before they are handed on.
 OUT_BINS = 128
+
+
+@dataclass(frozen=True)
+class Carry:
+    """What an engine remembers of the day before.
+
+    Parameters
+    ----------
+    chunks : callable
+        Returns the previous file's records of the book, from its start.
+    minutes : int
+        Flow of the last so many minutes of that file is kept; older flow is forgotten.
+    last_ns : int
+        Time of the previous file's last record.
+    """
+
+    chunks: Callable[[], Iterator[NDArray]]
+    minutes: int
+    last_ns: int
+
+    @property
+    def from_ns(self) -> int:
+        """Time from which flow is kept."""
+        return self.last_ns - self.minutes * 60 * 1_000_000_000
 
 
 class Engine(EventStage):
@@ -161,6 +186,39 @@ class Engine(EventStage):
             stamp=room.move(grid.stamp, old, new, width),
             last_event=room.move(grid.last_event, old, new, width),
         )
+
+    def carry(self, carry: Carry) -> None:
+        """Take over book and late flow of the previous file; emits nothing, counts nothing.
+
+        The whole file is replayed, because its late cancels are of early orders; decayed sums
+        start at zero at ``carry.from_ns``. Must come before any other record.
+        """
+        held = self.constants
+        self.constants = held._replace(start_ns=g.NO_END, end_ns=0)
+        stamps = "ts_event" if self.spec.clock == "event" else "ts_recv"
+        kept = False
+        for records in carry.chunks():
+            late = np.flatnonzero(records[stamps] >= carry.from_ns)
+            at = len(records) if kept or not len(late) else int(late[0])
+            for _ in self.advance(records[:at]):
+                pass
+            if not kept and len(late):
+                kept = True
+                self.grid.sums[:] = 0.0
+                self.grid.reg[g.ANY_SUM] = 0
+                for _ in self.advance(records[at:]):
+                    pass
+        for _ in self._finish_events():
+            pass
+        self._state = "ready"
+        self.constants = held
+        kernels.look_at_end(self.book, self.grid)
+        book, grid = self.book, self.grid
+        book.reg[[b.EVENT_ID, b.N_RECORDS]] = 0
+        book.reg[b.FIRST_TIME] = -1
+        book.anomalies[:] = 0
+        grid.last_event[:] = 0
+        grid.reg[g.LAST_TIME] = -1
 
     def read(self, time_ns: int) -> dict[str, NDArray]:
         """Read the dense window at a time, without changing any state.

@@ -19,7 +19,7 @@ from qmachina.book.state import Book, Impulses
 from qmachina.grid import state as g
 from qmachina.grid.mechanics import NEGLIGIBLE, impulse_weights, read_coefficients
 from qmachina.grid.state import Constants, Grid, Out
-from qmachina.kernel import OK, Int, kernel, step
+from qmachina.kernel import OK, Int, cold, kernel, step
 from qmachina.market import DAY_NS, UNDEF_PRICE, Flag
 
 _F_SNAPSHOT = int(Flag.SNAPSHOT)
@@ -48,7 +48,7 @@ def renew(
         reg[g.LANDMARK] += constants.landmark_ns
 
 
-@step
+@cold
 def decay_once(sums: NDArray[np.float64], decay: NDArray[np.float64]) -> Int:
     """Multiply all sums by the decay of one landmark period; return 1 if any is left."""
     left: Int = 0
@@ -355,7 +355,7 @@ def read_window(
         add_rows(out[6 + 6 * order], out[7 + 6 * order], out[8 + 6 * order])
 
 
-@step
+@cold
 def close_bin(book: Book, grid: Grid, constants: Constants, out: Out, tick_size: Int) -> None:
     """Emit the open bin, whose end the clock has reached, and open the next."""
     reg = grid.reg
@@ -476,7 +476,7 @@ def advance_grid(
     return OK, start, start
 
 
-@step
+@cold
 def emit_event(book: Book, grid: Grid, constants: Constants, out: Out, tick_size: Int) -> None:
     """Emit one row at the time of the last event instead of at a bin's end."""
     reg = grid.reg

@@ -51,7 +51,8 @@ def test_every_asset_says_what_it_made(built: World, asset: str) -> None:
     if asset != "raw/mbo_dbn":
         assert event.tags["dagster/data_version"] == manifest["dataset_id"]
         assert facts["bytes"] == sum(f["bytes"] for f in manifest["files"].values())
-    assert facts["seconds"] > 0 and facts["reused"] is False
+    assert facts["seconds"] > 0
+    assert facts["reused"] is False
 
 
 def test_raw_is_identified_by_its_bytes(built: World) -> None:
@@ -80,7 +81,8 @@ def test_pictures_are_small_images(built: World, asset: str, picture: str) -> No
     head, _, data = text.removesuffix(")").partition(",")
     assert head == "![plot](data:image/png;base64"
     image = base64.b64decode(data, validate=True)
-    assert image.startswith(b"\x89PNG") and 1000 < len(image) <= MAX_BYTES
+    assert image.startswith(b"\x89PNG")
+    assert 1000 < len(image) <= MAX_BYTES
 
 
 def test_checks_are_recorded_for_the_date(built: World) -> None:
@@ -113,7 +115,8 @@ def test_a_replaced_file_replaces_a_date_only_by_permission(world: World) -> Non
     before = registration(world.home, MONDAY)["sha256"]
     replace_monday(world)
     line = world.failure("ingest", MONDAY)
-    assert "the partition exists and" in line and OVERWRITE in line
+    assert "the partition exists and" in line
+    assert OVERWRITE in line
     assert registration(world.home, MONDAY)["sha256"] == before
     assert world.run("ingest", MONDAY, tags={OVERWRITE: "true"}).success
     assert registration(world.home, MONDAY)["sha256"] != before

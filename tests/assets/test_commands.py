@@ -50,7 +50,8 @@ def test_import_checks_copies_and_repeats(
     assert {p.name: p.read_bytes() for p in folder.iterdir()} == {
         p.name: p.read_bytes() for p in market
     }
-    assert rows[0]["records"] > 1000 and rows[0]["date"] == str(MONDAY)
+    assert rows[0]["records"] > 1000
+    assert rows[0]["date"] == str(MONDAY)
     again = as_json(capsys, "import", *market, "--lake", lake)
     assert [r["already_there"] for r in again] == [True] * 3
 
@@ -75,7 +76,8 @@ def test_import_refuses_by_name(
     # The good file that comes first is not copied either: all or nothing.
     found, _, err = call(capsys, "import", market[1], tmp_path / name, "--lake", lake)
     assert (found, message in err) == (code, True)
-    assert err.startswith("qmachina: error: ") and err.count("\n") == 1
+    assert err.startswith("qmachina: error: ")
+    assert err.count("\n") == 1
     assert list(Place(lake).open().raw_folder.iterdir()) == []
 
 
@@ -85,7 +87,8 @@ def test_import_refuses_by_content(
     cut = tmp_path / market[0].name
     cut.write_bytes(market[0].read_bytes()[:-500])
     code, _, err = call(capsys, "import", cut, "--lake", lake)
-    assert code == 3 and "truncated or damaged" in err
+    assert code == 3
+    assert "truncated or damaged" in err
     assert list(Place(lake).open().raw_folder.iterdir()) == []
 
 
@@ -94,7 +97,8 @@ def test_import_refuses_another_instrument(
 ) -> None:
     make_lake(tmp_path / "other", symbol="ESM4")
     code, _, err = call(capsys, "import", market[0], "--lake", tmp_path / "other")
-    assert code == 4 and "expected ESM4, found 900001 QMZ9" in err
+    assert code == 4
+    assert "expected ESM4, found 900001 QMZ9" in err
 
 
 def test_import_never_replaces(
@@ -104,11 +108,13 @@ def test_import_never_replaces(
     other = tmp_path / market[0].name
     shutil.copy2(market[1], other)
     code, _, err = call(capsys, "import", other, "--lake", lake)
-    assert code == 4 and "of this name with other content" in err
+    assert code == 4
+    assert "of this name with other content" in err
     renamed = tmp_path / f"renamed-{MONDAY:%Y%m%d}.mbo.dbn.zst"
     shutil.copy2(market[0], renamed)
     code, _, err = call(capsys, "import", renamed, "--lake", lake)
-    assert code == 3 and f"another file of {MONDAY}" in err
+    assert code == 3
+    assert f"another file of {MONDAY}" in err
     assert (Place(lake).open().raw_folder / market[0].name).read_bytes() == market[0].read_bytes()
 
 
@@ -139,21 +145,22 @@ def test_synth_extends_a_lake_and_repeats_the_same_bytes(
     first = as_json(capsys, "synth", "--lake", lake, "--sessions", 1, *SYNTH)
     before = Path(first[0]).read_bytes()
     more = as_json(capsys, "synth", "--lake", lake, "--sessions", 2, *SYNTH)
-    assert more[0] == first[0] and Path(first[0]).read_bytes() == before
+    assert more[0] == first[0]
+    assert Path(first[0]).read_bytes() == before
     home = Place(lake).open()
     assert home.instrument.first_date == MONDAY
     assert [d for _, d in home.raw_files()] == [MONDAY, TUESDAY]
     code, _, err = call(capsys, "synth", "--lake", lake, "--seed", 9, "--sessions", 1, *SYNTH)
-    assert code == 4 and "other content" in err
+    assert code == 4
+    assert "other content" in err
     assert Path(first[0]).read_bytes() == before
 
 
 @pytest.mark.parametrize("given", [(), ("--out", "a", "--lake", "b")])
-def test_synth_wants_one_target(
-    given: tuple[str, ...], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_synth_wants_one_target(given: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
     code, _, err = call(capsys, "synth", *given)
-    assert code == 2 and "--out or --lake" in err
+    assert code == 2
+    assert "--out or --lake" in err
 
 
 def test_no_lake_is_one_line_with_a_remedy(
@@ -162,7 +169,8 @@ def test_no_lake_is_one_line_with_a_remedy(
     for command in (("status",), ("runs",), ("registry", "list"), ("ingest", "2024-12-23")):
         code, _, err = call(capsys, *command, "--lake", tmp_path)
         assert code == 3
-        assert "no instrument is configured" in err and err.count("\n") == 1
+        assert "no instrument is configured" in err
+        assert err.count("\n") == 1
 
 
 @pytest.mark.parametrize(
@@ -173,28 +181,35 @@ def test_ingest_refuses_what_is_no_session_at_once(
     lake: Path, capsys: pytest.CaptureFixture[str], day: str, message: str
 ) -> None:
     code, _, err = call(capsys, "ingest", day, "--lake", lake)
-    assert code == 3 and message in err
+    assert code == 3
+    assert message in err
     assert not (lake.parent / "dagster").exists()
 
 
 def test_backfill_wants_raw_files(lake: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, _, err = call(capsys, "backfill", "--dates", f"{MONDAY}:{TUESDAY}", "--lake", lake)
-    assert code == 3 and "2 sessions have no raw file" in err
+    assert code == 3
+    assert "2 sessions have no raw file" in err
 
 
 def test_status_of_a_built_lake(
-    built: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    built: World,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
     found = as_json(capsys, "status", "--lake", built.root)
-    assert found["running"] is False and found["raw_files"] == 3
+    assert found["running"] is False
+    assert found["raw_files"] == 3
     assert found["datasets"]["silver/grid"] == {"sessions": 2, "latest": str(TUESDAY)}
     assert set(found["datasets"]) == {
         "raw/mbo_dbn", "silver/grid", "gold/features", "signals/ema_ensemble",
         "signals/vacuum_pressure", "evaluation/ema_ensemble", "evaluation/vacuum_pressure",
     }  # fmt: skip
     code, out, _ = call(capsys, "status", "--lake", built.root)
-    assert code == 0 and "qmachina up" in out
+    assert code == 0
+    assert "qmachina up" in out
 
 
 def test_empty_registry_and_no_runs(lake: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -202,14 +217,14 @@ def test_empty_registry_and_no_runs(lake: Path, capsys: pytest.CaptureFixture[st
     assert as_json(capsys, "registry", "verify", "--lake", lake) == {"entries": 0, "ok": True}
     assert as_json(capsys, "runs", "--lake", lake) == []
     code, _, err = call(capsys, "registry", "show", "demo", "--lake", lake)
-    assert code == 3 and "no such alias" in err
+    assert code == 3
+    assert "no such alias" in err
     code, _, err = call(capsys, "promote", "12345678", "--alias", "demo", "--lake", lake)
-    assert code == 3 and "no such run" in err
+    assert code == 3
+    assert "no such run" in err
 
 
-def test_validate_names_what_is_wrong(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_validate_names_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert as_json(capsys, "validate")["problems"] == []
     source = Path(__file__).parents[2] / "qmachina_assets"
     shutil.copytree(source / "specs", tmp_path / "specs")
@@ -221,6 +236,21 @@ def test_validate_names_what_is_wrong(
     assert code == 3
     assert len(problems) == 3  # one an instrument
     assert all("no_such_column" in p for p in problems)
+
+
+def test_verify_finds_a_changed_byte(
+    built: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(built.root, tmp_path / "copy")
+    found = as_json(capsys, "verify", "--lake", tmp_path / "copy")
+    assert found == {"partitions": 14, "problems": []}
+    path = next((tmp_path / "copy" / "silver").rglob("grid.parquet"))
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    code, _, err = call(capsys, "verify", "--lake", tmp_path / "copy")
+    assert code == 3
+    assert "grid.parquet was changed" in err
 
 
 def test_a_lake_of_its_own_has_a_history_of_its_own(
@@ -235,9 +265,12 @@ def test_a_lake_of_its_own_has_a_history_of_its_own(
 
 
 def test_one_lock_a_home(tmp_path: Path) -> None:
-    with processes.locked(tmp_path), pytest.raises(LockError, match="another command runs"):
-        with processes.locked(tmp_path):
-            pass
+    with (
+        processes.locked(tmp_path),
+        pytest.raises(LockError, match="another command runs"),
+        processes.locked(tmp_path),
+    ):
+        pass
     with processes.locked(tmp_path):
         pass
 

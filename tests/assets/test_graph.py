@@ -21,7 +21,9 @@ SNAPSHOT = Path(__file__).with_name("graph.txt")
 
 def test_the_graph_is_the_committed_one(tmp_path: Path) -> None:
     found = text_of(code_location(make_lake(tmp_path / "lake")))
-    assert found == SNAPSHOT.read_text(), "run python -m tests.assets.graph > tests/assets/graph.txt"
+    assert found == SNAPSHOT.read_text(), (
+        "run python -m tests.assets.graph > tests/assets/graph.txt"
+    )
 
 
 def test_definitions_are_loadable(tmp_path: Path) -> None:
@@ -40,7 +42,9 @@ def test_a_spec_that_varies_a_model_gets_a_signal_of_its_own(tmp_path: Path) -> 
     folder.mkdir(parents=True)
     source = Path(__file__).parents[2] / "qmachina_assets/specs/servings/ema_ensemble.yaml"
     text = source.read_text().replace("name: ema_ensemble", "name: sluggish", 1)
-    text = text.replace("  model_id: ema_ensemble", "  model_id: ema_ensemble\n  params: {tanh_scale: 2.5}")
+    text = text.replace(
+        "  model_id: ema_ensemble", "  model_id: ema_ensemble\n  params: {tanh_scale: 2.5}"
+    )
     (folder / "sluggish.yaml").write_text(text)
     graph = code_location(resource).resolve_asset_graph()
     signal, evaluation = (dg.AssetKey([layer, "sluggish"]) for layer in ("signals", "evaluation"))
@@ -61,7 +65,9 @@ def test_a_missing_instrument_is_one_clear_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("QMACHINA_LAKE", str(tmp_path))
-    with pytest.raises(MissingError, match=r"instrument\.yaml: no instrument is configured.*--lake"):
+    with pytest.raises(
+        MissingError, match=r"instrument\.yaml: no instrument is configured.*--lake"
+    ):
         HomeResource.find()
 
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-import databento_dbn
 import dagster as dg
+import databento_dbn
 import numpy as np
-import pytest
 import yaml
 
 from qmachina.market import DAY_NS
@@ -42,7 +41,8 @@ def test_a_truncated_file(world: World) -> None:
     path = raw(world)
     path.write_bytes(path.read_bytes()[:-2000])
     line = world.failure("ingest", MONDAY)
-    assert line.startswith(path.name) and "truncated or damaged" in line
+    assert line.startswith(path.name)
+    assert "truncated or damaged" in line
     assert world.partitions() == []
 
 
@@ -75,7 +75,8 @@ def test_two_other_instruments(world: World) -> None:
     rewrite(path, records(path), {"AAA": 1, "BBB": MARKET.instrument_id})
     line = world.failure("ingest", MONDAY)
     assert "does not hold the home's instrument" in line
-    assert "AAA" in line and "BBB" in line
+    assert "AAA" in line
+    assert "BBB" in line
     assert world.partitions() == []
 
 
@@ -98,7 +99,8 @@ def test_a_wrong_tick_size(tmp_path: Path, market: list[Path]) -> None:
     with dg.DagsterInstance.ephemeral() as instance:
         world = World(resource, instance)
         line = world.failure("ingest", MONDAY)
-        assert "tick" in line and market[0].name in line
+        assert "tick" in line
+        assert market[0].name in line
         # The file is what it says, so it is registered; nothing is made from it.
         assert {p.relative_to(world.root).parts[0] for p in world.partitions()} == {"raw"}
 
@@ -130,7 +132,9 @@ def test_deliberate_errors_are_one_line_without_traceback(world: World) -> None:
     result = world.run("ingest", MONDAY)
     (event,) = [e for e in result.all_events if e.is_step_failure]
     error = event.step_failure_data.error
-    assert error is not None and error.cause is None
+    assert error is not None
+    assert error.cause is None
     known = event.step_failure_data.user_failure_data
-    assert known is not None and "\n" not in (known.description or "")
+    assert known is not None
+    assert "\n" not in (known.description or "")
     assert known.metadata["exit_code"].value == 3

@@ -58,7 +58,8 @@ def test_a_file_is_asked_for_once_it_held_still_for_two_ticks(ticks: Ticks) -> N
     assert ticks.tick() == []
     assert "met for the first time" in ticks.skipped
     assert dates(ticks.tick()) == ALL
-    assert ticks.tick() == [] and ticks.skipped == "no new raw file"
+    assert ticks.tick() == []
+    assert ticks.skipped == "no new raw file"
 
 
 def test_a_file_that_is_still_growing_waits(ticks: Ticks) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import functools
 import json
 import shutil
@@ -45,6 +46,7 @@ ACTOR = {"actor": "ann", "reason": "test"}
 def _master() -> tuple[Path, tuple[str, ...]]:
     """Build the lake once a process; return it and the run ids of its study."""
     root = Path(tempfile.mkdtemp(prefix="qmachina-lake-"))
+    atexit.register(shutil.rmtree, root, ignore_errors=True)
     instrument = MARKET.instrument()
     (root / "instrument.yaml").write_text(yaml.safe_dump(instrument.canonical()))
     home = Home.open(root, [SPECS])

@@ -363,10 +363,11 @@ def test_nothing_stays_after_clients_have_left(lake: tuple[Home, tuple[str, ...]
 
 def test_an_alias_moves_under_its_clients(tmp_path: Path) -> None:
     home, runs = open_lake(tmp_path)
-    heard = Heard()
+    heard, beside = Heard(), Heard()
 
     async def run(server: Running) -> None:
-        async with joined(f"{server.url}?serving=demo") as socket:
+        url = f"{server.url}?serving=demo"
+        async with joined(url) as socket, joined(url) as second:
             await hear(socket, lambda m: isinstance(m, dict) and m.get("seq") == "320", heard)
             await asyncio.to_thread(promote, home, runs[1], "demo", **ACTOR)
             await hear(
@@ -380,16 +381,24 @@ def test_an_alias_moves_under_its_clients(tmp_path: Path) -> None:
             )
             for _ in range(60):
                 await hear(socket, lambda _: True, heard)
+            for _ in range(2):
+                await hear(
+                    second, lambda m: isinstance(m, dict) and m["type"] == "serving_changed", beside
+                )
 
     with running(home, speed=5.0, lead_bins=300) as server:
         asyncio.run(run(server))
         assert server.metrics.switches == 2
+        # Catching up is computing, not streaming: no bin of the past was encoded again.
+        streamed = dict(server.metrics.bins)
+    assert len(beside.frames("serving_changed")) == 2
     first, second, third = (
         heard.messages[0],
         *(m["runtime_config"] for m in heard.frames("serving_changed")),
     )
     assert first["serving"]["serving_id"] == third["serving"]["serving_id"]
     assert second["serving"]["source"]["run_id"] == runs[1]
+    assert streamed[second["serving"]["serving_id"]] < 300
     assert {c["serving"]["serving_name"] for c in (first, second, third)} == {"demo"}
     assert len({c["epoch"] for c in (first, second, third)}) == 3
     # Not a bin is lost or seen twice, and the successor is as warm as what it replaced.

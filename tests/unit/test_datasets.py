@@ -244,3 +244,24 @@ def test_preflight_refuses_what_could_not_serve(home, change, words):
     with pytest.raises(PreflightError, match=words):
         promotion.preflight(home, body)
     assert RegistryReader(home.root).aliases() == {}
+
+
+def test_a_carried_day_is_the_same_batch_and_live(home):
+    """The day before feeds the engine first: in the builder, in golden replays, in serving."""
+    base = home.serving("ema_ensemble")
+    carrying = base.pipeline.silver.model_copy(update={"carry_minutes": 2})
+    pipeline_spec = base.pipeline.model_copy(update={"name": "carried", "silver": carrying})
+    serving = base.model_copy(update={"pipeline": pipeline_spec})
+    day = DAYS[1]
+    built = silver.build_silver(home, pipeline_spec, day)
+    assert set(built.manifest.inputs) == {"raw/mbo_dbn", "raw/mbo_dbn before", "instrument"}
+    book = raw.open_book(home, home.raw_file(day))
+    live = Pipeline(serving, home.instrument, carry=raw.carry_of(home, carrying, day))
+    parts = [
+        frame.silver.grid["add_mass"].copy()
+        for frame in live.replay(book.chunks(), book.header.covered_until_ns)
+    ]
+    stored = home.lake.read_chunk(built.manifest.key)
+    assert np.concatenate(parts).tobytes() == stored.grid["add_mass"].tobytes()
+    with pytest.raises(MissingError, match="no raw file"):
+        raw.carry_of(home, carrying, DAYS[0])
