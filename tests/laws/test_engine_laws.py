@@ -294,3 +294,24 @@ def simple_tape() -> np.ndarray:
     out["size"] = [5, 6, 7, 8, 9]
     out["ts_event"] = out["ts_recv"] = 10**18 + np.arange(5) * 30_000_000
     return out
+
+
+@given(any_stream, silver_specs(emit="event"))
+def test_an_event_stamps_the_ticks_whose_depth_it_changes(records, spec):
+    """T1: a tick's depth changes only together with its last_event_id, and never to an old id."""
+    _, chunk = run_engine(records, spec)
+    spot = chunk.bins["spot_ref_price_int"] // TICK_SIZE_INT
+    ids = chunk.bins["event_id"]
+    for i in range(1, chunk.n_bins):
+        shift = int(spot[i] - spot[i - 1])
+        for row in range(spec.n_rows):
+            before = row + shift
+            if not 0 <= before < spec.n_rows:
+                continue
+            now = tuple(chunk.grid[n][i, row] for n in ("bid_depth", "ask_depth"))
+            then = tuple(chunk.grid[n][i - 1, before] for n in ("bid_depth", "ask_depth"))
+            last, last_then = chunk.grid["last_event_id"][[i, i - 1], [row, before]]
+            if now != then:
+                assert ids[i - 1] < last <= ids[i]
+            elif last != last_then:
+                assert ids[i - 1] < last <= ids[i]  # changed and changed back within the event
