@@ -32,7 +32,7 @@ up: web          ## Start Dagster and serving, detached
 	$(BIN)/qmachina up $(ARGS)
 
 down: $(STAMP)   ## Stop what up or demo started
-	$(BIN)/qmachina down $(ARGS)
+	$(BIN)/qmachina down --all $(ARGS)
 
 test: web        ## The whole suite
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)

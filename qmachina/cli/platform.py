@@ -112,7 +112,12 @@ def services(place: Place, port_ui: int, port_serve: int, serve: bool) -> list[S
     if serve:
         command = [*python, "serving", "--lake", str(place.lake), *host]
         found.append(
-            Service("serving", [*command, "--port", str(port_serve)], port_serve, "/health")
+            Service(
+                "serving",
+                [*command, "--port", str(port_serve), "--lead", "600"],
+                port_serve,
+                "/health",
+            )
         )
     return found
 
