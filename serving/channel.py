@@ -68,6 +68,24 @@ class Channel:
         """How many bins are held at most."""
         return self._ring.maxlen or 0
 
+    def begin_ns(self, seq: int) -> int:
+        """Return when a bin begins, whether it is held, gone or still to come.
+
+        Bins are dense in time, so that numbers and times are one and the same once the first
+        bin is known.
+        """
+        assert self.first_end_ns is not None
+        return self.first_end_ns + (seq - 1) * self._bin_ns
+
+    def seq_at(self, time_ns: int) -> int:
+        """Return the number of the first bin that ends later, as `begin_ns` does."""
+        return max(0, (time_ns - self.begin_ns(0)) // self._bin_ns)
+
+    @property
+    def _bin_ns(self) -> int:
+        assert self.config is not None
+        return self.config.bin_ns
+
     def changed(self) -> asyncio.Event:
         """Return an event that is set at the next change. Ask first, look, then wait."""
         return self._changed

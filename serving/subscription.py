@@ -70,7 +70,6 @@ class Subscription:
     channel: Channel = field(init=False)
     acknowledged: int = -1
     _next: int = 0
-    _sent_end_ns: int = 0
     _resume: frames.Resume | None = None
 
     def __post_init__(self) -> None:
@@ -138,7 +137,6 @@ class Subscription:
             return
         made = channel[self._next]
         self._next += 1
-        self._sent_end_ns = made.end_ns
         await out.send_text(made.text)
         await out.send_bytes(made.grid)
         self.metrics.sent_bins += 1
@@ -152,32 +150,34 @@ class Subscription:
         if not -1 <= asked.seq < channel.next_seq:
             return  # it cannot have had such a bin
         wanted = asked.seq + 1
-        if wanted < channel.first_seq:
-            gap = frames.Gap(from_seq=wanted, to_seq=channel.first_seq - 1)
-            await out.send_text(gap.encode())
+        # Fixed before the gap is sent: what the ring loses meanwhile is no part of it.
         self._next = max(wanted, channel.first_seq)
+        if wanted < self._next:
+            await out.send_text(frames.Gap(from_seq=wanted, to_seq=self._next - 1).encode())
 
     def _must_switch(self) -> bool:
-        target = self.route.channel
-        if target is self.channel or target.first_end_ns is None:
+        """Tell whether the bin that is due to this client is the other channel's to give."""
+        here, target = self.channel, self.route.channel
+        if target is here or target.first_end_ns is None:
             return False
-        if not self.channel.first_seq <= self._next < self.channel.next_seq:
-            return self._next >= self.channel.next_seq
-        return self.channel[self._next].end_ns >= target.first_end_ns
+        if here.outcome is not None and self._next >= here.next_seq:
+            return True  # nothing more comes here
+        if here.first_end_ns is None:
+            return False
+        # Not earlier, although all may have been sent: what lies between would be lost.
+        return here.begin_ns(self._next) >= target.begin_ns(0)
 
     async def _switch(self, out: Outlet) -> None:
-        target = self.route.channel
-        self.channel.clients -= 1
+        before, target = self.channel, self.route.channel
+        before.clients -= 1
         self.channel = target
         target.clients += 1
+        # The same place in time. The two replays race, so this bin may not have been made yet:
+        # then it is waited for, and those before it, which the client has, are passed over.
+        known = before.first_end_ns is not None
+        self._next = target.seq_at(before.begin_ns(self._next)) if known else 0
         changed = frames.ServingChanged(runtime_config=self.route.config)
         await out.send_text(changed.encode())
-        self._next = 0
-        while (
-            target.first_seq <= self._next < target.next_seq
-            and target[self._next].end_ns <= self._sent_end_ns
-        ):
-            self._next += 1
 
     async def _finish(self, out: Outlet) -> tuple[int, str]:
         outcome = self.channel.outcome

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,8 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 from qmachina.datasets.promotion import promote, rollback
 from qmachina.datasets.raw import open_book
@@ -21,6 +24,13 @@ from qmachina.pipeline import Frame, Pipeline
 from qmachina.registry.reader import RegistryReader
 from qmachina.registry.writer import Registry
 from serving import frames
+from serving.catalogue import LakeCatalogue
+from serving.channel import Channel
+from serving.hub import Hub
+from serving.metrics import Metrics
+from serving.producer import Bin, Clock, Producer
+from serving.settings import Settings
+from serving.subscription import Route, Subscription
 from tests.serving.lake_fixture import (
     ACTOR,
     DAY,
@@ -77,8 +87,6 @@ def test_messages_come_in_the_order_of_the_contract(whole: Heard) -> None:
     assert [int(u["seq"]) for u in whole.updates] == list(range(len(whole.updates)))
     for message in whole.messages:
         if isinstance(message, dict):
-            import json
-
             frames.parse_server(json.dumps(message))
 
 
@@ -405,16 +413,117 @@ def test_an_alias_moves_under_its_clients(tmp_path: Path) -> None:
     times = ends(heard)
     assert np.all(np.diff(times) == 100_000_000)
     assert all(u["values"]["ready"] for u in heard.updates[310:])
-    whole = {int(u["bin_end_ns"]): u["values"] for u in replayed(home)}
+    with running(home) as server:
+        replayed = listen(f"{server.url}?serving=demo").updates
+    whole = {int(u["bin_end_ns"]): u["values"] for u in replayed}
     for update in heard.updates:
         expected = whole[int(update["bin_end_ns"])]
         assert update["values"]["score"] == expected["score"]
     assert len(heard.updates) > 320 + 50
 
 
-def replayed(home: Home) -> list[dict[str, Any]]:
-    with running(home) as server:
-        return listen(f"{server.url}?serving=demo").updates
+#: Number of the session's last bin, counted over all epochs.
+LAST = 40
+STEPS = st.tuples(st.sampled_from(["make", "start", "take", "adopt"]), st.integers(0, 2))
+AHEAD = [("take", 99), *[("make", 0)] * 3, ("start", 0), *[("make", 0)] * 2, ("make", 1)]
+
+
+class Slow(Heard):
+    """A client that takes as many bins and frames as it is let."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.room = asyncio.Semaphore(0)
+
+    def let(self, number: int) -> None:
+        for _ in range(number):
+            self.room.release()
+
+    async def send_text(self, data: str) -> None:
+        await self.room.acquire()
+        self.take(data)
+
+    async def send_bytes(self, data: bytes) -> None:
+        assert data == b"grid"
+
+
+class Replays:
+    """An alias that moves twice; the test says when which replay makes its next bin."""
+
+    def __init__(self, catalogue: LakeCatalogue, producers: list[Producer], ring: int) -> None:
+        self.hub = Hub(catalogue, Settings(), Metrics())
+        self.channels = [Channel(p, ring, Metrics()) for p in producers]
+        self.first, self.next = [0], [0]
+        identity = producers[0].offer.identity
+        self.route = self.hub._routes["demo"] = Route(identity, self.channels[0])
+
+    def make(self, i: int) -> None:
+        if i >= len(self.next) or (n := self.next[i]) > LAST:
+            return
+        channel = self.channels[i]
+        if n == self.first[i]:
+            channel.opened(channel.producer.config("0"))
+        text = f'{{"type":"grid_update","n":{n}}}'
+        channel.closed_bin(Bin(n - self.first[i], (n + 1) * 100_000_000, text, b"grid"), 0.0, 0.0)
+        self.next[i] += 1
+
+    def start(self, late: int) -> None:
+        """As the hub does: from what is current; ``late`` where the first bins may not be shown."""
+        current = self.channels.index(self.route.channel)
+        first = self.next[current] + late
+        if self.route.successor is None and current == len(self.next) - 1 < 2 and first <= LAST:
+            self.first.append(first)
+            self.next.append(first)
+            self.route.successor = self.route.identity, self.channels[current + 1]
+
+    async def heard(self, steps: list[tuple[str, int]]) -> tuple[list[int], Slow]:
+        client = Slow()
+        sending = asyncio.create_task(Subscription(self.route, LAST + 1, Metrics()).run(client))
+        for step, number in [*steps, *(("make", i) for i in (0, 1, 2) for _ in range(LAST + 1))]:
+            if step == "take":
+                client.let(4 * number)
+            elif step == "adopt":
+                self.hub._adopt()
+            else:
+                (self.make if step == "make" else self.start)(number)
+            for _ in range(12):
+                await asyncio.sleep(0)
+        for channel in self.channels[: len(self.next)]:
+            channel.ended("over")
+        client.let(1000)
+        await asyncio.wait_for(sending, 60)
+        return self.first, client
+
+
+@pytest.fixture(scope="module")
+def unstarted(lake: tuple[Home, tuple[str, ...]]) -> tuple[LakeCatalogue, list[Producer]]:
+    served = LakeCatalogue(lake[0])
+    offer = served.resolve("demo")
+    return served, [Producer(offer, served.tape(offer, None), Clock(None)) for _ in range(3)]
+
+
+@given(st.lists(STEPS, max_size=80), st.sampled_from([6, 4096]))
+@example([*AHEAD, ("adopt", 0), ("make", 1)], 4096)  # the old one is ahead: no repeat
+@example([*AHEAD[:4], ("start", 2), ("make", 1), ("adopt", 0), ("make", 0)], 4096)  # no loss
+@settings(max_examples=60, deadline=None)
+def test_a_switch_neither_loses_nor_repeats_whichever_replay_is_ahead(
+    unstarted: tuple[LakeCatalogue, list[Producer]], steps: list[tuple[str, int]], ring: int
+) -> None:
+    async def run() -> tuple[list[int], Slow]:
+        return await Replays(*unstarted, ring).heard(steps)
+
+    first, heard = asyncio.run(run())
+    epochs, epoch = [p.epoch for p in unstarted[1]], 0
+    told: list[int] = []  # the bins it has, and those it was told it will not get
+    for m in heard.messages:
+        if m["type"] in ("runtime_config", "serving_changed"):
+            epoch = epochs.index(m.get("runtime_config", m)["epoch"])
+        elif m["type"] == "skipped":
+            told += range(first[epoch] + int(m["from_seq"]), first[epoch] + int(m["to_seq"]) + 1)
+        elif m["type"] == "grid_update":
+            told.append(m["n"])
+    assert told == list(range(told[0], LAST + 1))
+    assert ring <= LAST or (told[0], heard.frames("skipped")) == (0, [])
 
 
 def test_a_move_to_what_cannot_be_served_leaves_clients_where_they_are(tmp_path: Path) -> None:
