@@ -88,7 +88,7 @@ class Pipeline:
         )
         self._carry = carry
         self.gold = GoldStage(serving.pipeline.gold, self.geometry)
-        self.model = models.build(serving.model, self.geometry)
+        self.model = models.build(serving.model, self.geometry, serving.pipeline.gold)
 
     def advance(self, records: NDArray) -> Iterator[Frame]:
         """Apply records; yield scored bins as they close. Exhaust before the next call."""

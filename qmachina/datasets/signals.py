@@ -45,7 +45,7 @@ def build_model(home: Home, spec: SignalSpec) -> Model:
     """Return the model of a signal, having seen nothing."""
     silver = spec.pipeline.silver
     geometry = Geometry(silver.bin_ns, silver.grid_radius_ticks, home.instrument.tick_size_int)
-    return registry.build(spec.model, geometry)
+    return registry.build(spec.model, geometry, spec.pipeline.gold)
 
 
 def signal_tables(model: Model) -> tuple[Table, ...]:

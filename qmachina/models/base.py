@@ -13,6 +13,7 @@ from qmachina.features import state as arrays
 from qmachina.features.geometry import Geometry
 from qmachina.fields import Chunk, Field
 from qmachina.specs.base import Spec
+from qmachina.specs.gold import GoldSpec
 
 #: What every model says of every bin.
 SCORE_FIELDS: tuple[Field, ...] = (
@@ -67,6 +68,17 @@ class Model(ABC):
                 expected=f"grid_radius_ticks >= {self.min_radius(params)}",
                 found=geometry.radius,
             )
+
+    @classmethod
+    def check_gold(cls, params: Any, gold: GoldSpec) -> None:
+        """Refuse gold that the model's parameters do not fit.
+
+        Raises
+        ------
+        SpecError
+            Naming the parameter and what it must be.
+        """
+        del params, gold  # most models take any
 
     @classmethod
     def min_radius(cls, params: Any) -> int:

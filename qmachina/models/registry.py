@@ -7,6 +7,7 @@ from qmachina.features.geometry import Geometry
 from qmachina.models.base import Model
 from qmachina.models.ema_ensemble import EmaEnsemble
 from qmachina.models.vacuum_pressure import VacuumPressure
+from qmachina.specs.gold import GoldSpec
 from qmachina.specs.model import ModelSpec
 
 MODELS: dict[str, type[Model]] = {model.model_id: model for model in (VacuumPressure, EmaEnsemble)}
@@ -28,12 +29,24 @@ def model_class(model_id: str) -> type[Model]:
         ) from None
 
 
-def build(spec: ModelSpec, geometry: Geometry) -> Model:
+def build(spec: ModelSpec, geometry: Geometry, gold: GoldSpec | None = None) -> Model:
     """Return a model that has seen nothing.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+        Model and parameters.
+    geometry : Geometry
+        The grid its input was made on.
+    gold : GoldSpec, optional
+        What its gold was made with; checked where given.
 
     Raises
     ------
     SpecError
-        If the model does not accept the geometry.
+        If the model does not accept the geometry or the gold.
     """
-    return model_class(spec.model_id)(spec.params, geometry)
+    chosen = model_class(spec.model_id)
+    if gold is not None:
+        chosen.check_gold(spec.params, gold)
+    return chosen(spec.params, geometry)

@@ -45,6 +45,7 @@ from qmachina.models import vacuum_pressure_kernels as kernels
 from qmachina.models.ages import advance_ages, new_ages
 from qmachina.models.base import SCORE_FIELDS, Model
 from qmachina.specs.base import Spec, problems
+from qmachina.specs.gold import GoldSpec
 from qmachina.specs.weights import Weight, check_some, normalised
 
 Three = tuple[float, float, float]
@@ -216,6 +217,17 @@ class VacuumPressure(Model):
             terms=np.array([horizons, 0.5 * square, third * (square * horizons)]),
             damping=kernels.damping(params.projection_damping, horizons),
         )
+
+    @classmethod
+    def check_gold(cls, params: VacuumPressureParams, gold: GoldSpec) -> None:
+        """Refuse a tick that counts before its composite is a mean of full windows."""
+        if params.settle_bins < gold.windows[-1]:
+            raise SpecError(
+                "settle_bins is shorter than gold's longest window",
+                subject=cls.model_id,
+                expected=f"at least {gold.windows[-1]}",
+                found=params.settle_bins,
+            )
 
     @classmethod
     def min_radius(cls, params: VacuumPressureParams) -> int:

@@ -15,6 +15,7 @@ from qmachina.models import registry
 from qmachina.models import vacuum_pressure_kernels as kernels
 from qmachina.models.ema_ensemble import EmaEnsembleParams
 from qmachina.models.vacuum_pressure import VacuumPressureParams, distance_weights
+from qmachina.specs.gold import GoldSpec
 from qmachina.specs.model import ModelSpec
 from tests.strategies_silver import make_market, silver
 
@@ -344,3 +345,11 @@ def test_bad_input_is_refused_and_changes_nothing(model_id: str) -> None:
         model.restore({"nothing": np.zeros(1)})
     after = model.snapshot()
     assert all(before[name].tobytes() == after[name].tobytes() for name in before)
+
+
+def test_gold_with_longer_windows_than_a_tick_settles_is_refused() -> None:
+    spec = ModelSpec.parse({"model_id": "vacuum_pressure", "params": {"settle_bins": 30}})
+    geometry = Geometry(100_000_000, 50, 250_000_000)
+    with pytest.raises(SpecError, match=r"settle_bins is shorter .*at least 40, found 30"):
+        registry.build(spec, geometry, GoldSpec())
+    registry.build(spec, geometry, GoldSpec(windows=(5, 30), window_weights=(1.0, 1.0)))
