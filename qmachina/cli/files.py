@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections import Counter
 from pathlib import Path
@@ -122,7 +123,7 @@ def mbp(
     """Write the book after every record, in the vendor's market-by-price columns."""
     source = BookSource(file, instrument, publisher)
     replay = MarketByPrice(tick_size_of(source, tick_size), levels=levels, subject=source.name)
-    partial = out.with_name(f".{out.name}.partial")
+    partial = out.with_name(f".{out.name}.{os.getpid()}.partial")
     out.parent.mkdir(parents=True, exist_ok=True)
     rows = 0
     writer: pq.ParquetWriter | None = None

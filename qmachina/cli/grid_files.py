@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 import shutil
+import tempfile
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -73,9 +74,8 @@ def write_grid(
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ImmutableError("exists and is not an empty folder", subject=out)
     out.parent.mkdir(parents=True, exist_ok=True)
-    staging = out.with_name(f".{out.name}.partial")
-    shutil.rmtree(staging, ignore_errors=True)
-    staging.mkdir()
+    staging = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
+    staging.chmod(0o755)
     try:
         manifest = _fill(source, spec, tick_size, staging, start_ns, end_ns, progress)
         if out.exists():
