@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -96,8 +98,16 @@ def test_book_and_counters_equal_the_oracle(records, spec):
         price = None if best is None else best[0] * TICK_SIZE_INT
         assert summary[f"best_{side}_price_int"] == price
     for s, side in enumerate(("bid", "ask")):
-        levels = {int(p) // TICK_SIZE_INT: int(z) for p, z, _ in engine.levels(s)}
-        assert levels == oracle.summed_depth()[side]
+        rows = engine.levels(s).tolist()
+        assert {p // TICK_SIZE_INT: z for p, z, _ in rows} == oracle.summed_depth()[side]
+        assert {p // TICK_SIZE_INT: n for p, _, n in rows} == orders_by_tick(oracle, side)
+
+
+def orders_by_tick(oracle: OracleBook, side: str) -> dict[int, int]:
+    """Count the oracle's orders of a side by tick; a top-of-book level counts as one."""
+    ticks = [order.tick for order in oracle.orders.values() if order.side == side]
+    ticks += [tick for s, (tick, _) in oracle.tob.items() if s == side]
+    return dict(Counter(ticks))
 
 
 @given(broken_streams().filter(lambda b: b[1] == "bad_time" or is_short(b[0])), silver_specs())
