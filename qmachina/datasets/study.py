@@ -17,19 +17,36 @@ from numpy.typing import NDArray
 from qmachina.datasets.build import Built, Progress, no_progress, publish
 from qmachina.datasets.evaluation import price_path, scores_of
 from qmachina.datasets.signals import SignalSpec, signal_key
+from qmachina.errors import MissingError
 from qmachina.evaluation.first_touch import EVALUATOR_VERSION
-from qmachina.evaluation.sweep import combine, spec_at, sweep, to_rows
+from qmachina.evaluation.sweep import SWEPT, combine, spec_at, sweep, to_rows
 from qmachina.fields import Field
 from qmachina.lake.contract import Table
 from qmachina.lake.home import Home
 from qmachina.lake.layout import DatasetKey
 from qmachina.lake.manifest import ManifestDraft
 from qmachina.lake.publication import Staging
+from qmachina.lake.store import Lake
 from qmachina.lake.writer import write_rows
+from qmachina.sessions.calendar import Calendar
+from qmachina.specs.instrument import InstrumentSpec
+from qmachina.specs.library import SpecLibrary
 from qmachina.specs.serving import ExperimentSpec, ServingSpec, run_id
 
 CODE_VERSION = "1"
 STUDY = "study.json"
+
+TRIALS = Table.rows(
+    (
+        Field("date_index", "int64", "1", "Index into the study's dates."),
+        Field("config", "int64", "1", "Number of the combination."),
+        *(
+            Field(name, SWEPT[name].name, "see evaluator", name.replace("_", " "))  # type: ignore[arg-type]
+            for name in SWEPT.names or ()
+        ),
+    ),
+    "trials",
+)
 
 
 def study_key(home: Home, experiment: ExperimentSpec) -> DatasetKey:
@@ -57,11 +74,6 @@ def _in_process(
     lake: Path, specs: tuple[Path, ...], instrument: str, experiment: str, dt: date
 ) -> NDArray:
     """Evaluate one date in a worker process, which rebuilds everything from text."""
-    from qmachina.lake.store import Lake
-    from qmachina.sessions.calendar import Calendar
-    from qmachina.specs.instrument import InstrumentSpec
-    from qmachina.specs.library import SpecLibrary
-
     spec = InstrumentSpec.parse(json.loads(instrument))
     home = Home(Lake(lake), spec, Calendar.load(spec.calendar), SpecLibrary(specs))
     return evaluate_date(home, ExperimentSpec.parse(json.loads(experiment)), dt)
@@ -94,42 +106,28 @@ def build_study(
         for dt in map(home.session, experiment.dates)
     }
     key = study_key(home, experiment)
-    first = None
-
-    def table_of(names: NDArray) -> Table:
-        fields = [
-            Field(n, names.dtype[n].name, "see evaluator", f"{n.replace('_', ' ')}")  # type: ignore[arg-type]
-            for n in names.dtype.names or ()
-        ]
-        day = Field("date_index", "int64", "1", "Index into the study's dates.")
-        config = Field("config", "int64", "1", "Number of the combination.")
-        return Table.rows((day, config, *fields), "trials")
-
-    with _dates(home, experiment, workers) as results:
-        tables: dict[str, NDArray] = {}
-        for dt, table in results:
-            tables[str(dt)] = table
-            first = table if first is None else first
-            progress(len(tables))
-    assert first is not None
-    trial_table = table_of(first)
     draft = ManifestDraft.of(
         key,
         experiment,
         {**inputs, "instrument": home.instrument.id},
         f"{CODE_VERSION}.{EVALUATOR_VERSION}",
-        (trial_table,),
+        (TRIALS,),
     )
 
     def write(staging: Staging) -> None:
+        tables: dict[str, NDArray] = {}
+        with _dates(home, experiment, workers) as results:
+            for dt, table in results:
+                tables[str(dt)] = table
+                progress(len(tables))
         stacked = np.concatenate(list(tables.values()))
-        n = len(first)
+        n = len(stacked) // len(tables)
         columns: dict[str, NDArray] = {
             "date_index": np.repeat(np.arange(len(tables)), n),
             "config": np.tile(np.arange(n), len(tables)),
-            **{name: np.ascontiguousarray(stacked[name]) for name in stacked.dtype.names or ()},
+            **{name: np.ascontiguousarray(stacked[name]) for name in SWEPT.names or ()},
         }
-        write_rows(staging.path / trial_table.file_name, trial_table, columns)
+        write_rows(staging.path / TRIALS.file_name, TRIALS, columns)
         runs = [
             row | {"run_id": _run(home, experiment, row, inputs)}
             for row in to_rows(combine(tables))
@@ -195,8 +193,6 @@ def find_run(home: Home, prefix: str) -> tuple[DatasetKey, dict[str, Any], Exper
     MissingError
         If no run or several match.
     """
-    from qmachina.errors import MissingError
-
     found = []
     for key in home.lake.list("experiments", "study", home.instrument.symbol):
         for row in read_study(home, key)["runs"]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 from numpy.typing import NDArray
 
 from qmachina.errors import SchemaError
-from qmachina.fields import Chunk
+from qmachina.fields import Chunk, concat
 from qmachina.grid.fields import GRID_MECHANICS
 
 
@@ -24,7 +26,7 @@ class SilverLaws:
     def __init__(self, tick_size: int, bin_ns: int) -> None:
         self.tick_size = tick_size
         self.bin_ns = bin_ns
-        self._last: tuple[int, int, NDArray[np.int64], NDArray[np.int64]] | None = None
+        self._tail: Chunk | None = None
         self._end: int | None = None
 
     def check(self, chunk: Chunk) -> None:
@@ -60,44 +62,35 @@ class SilverLaws:
 
     def _conserved(self, chunk: Chunk) -> None:
         """Opening depth + add - pull - fill + reset = closing depth, per absolute tick and side."""
-        spot = chunk.bins["spot_ref_price_int"] // self.tick_size
-        if self._last is None:
-            before_spot = spot[:1]
-            depths = [chunk.grid[f"{side}_depth"][:1] for side in ("bid", "ask")]
-            skip = 1
-        else:
-            before_spot = np.array([self._last[0]])
-            depths = [self._last[2][None], self._last[3][None]]
-            skip = 0
-        shift = np.diff(np.concatenate([before_spot, spot[: len(spot)]]))
+        known = self._tail or chunk.slice(0, 0)
+        spot = joined(known.bins, chunk.bins, "spot_ref_price_int") // self.tick_size
+        shift = np.diff(spot)
+        first = chunk.n_bins - len(shift)  # the very first bin has no bin before it
         rows = chunk.grid["bid_depth"].shape[1]
-        for side, opening in zip(("bid", "ask"), depths, strict=True):
-            depth = chunk.grid[f"{side}_depth"]
+        for side in ("bid", "ask"):
+            depth = joined(known.grid, chunk.grid, f"{side}_depth")
             change = chunk.grid[f"add_{side}"] - chunk.grid[f"pull_{side}"]
             change = change - chunk.grid[f"fill_{side}"] + chunk.grid[f"reset_{side}"]
-            before = np.concatenate([opening, depth[:-1]])
-            still = shift == 0
-            if skip:
-                still[0] = False
-            bad = (before + change != depth) & still[:, None]
+            before, after, change = depth[:-1], depth[1:], change[first:]
+            bad = ((before + change != after) & (shift == 0)[:, None]).any(axis=1)
+            for i in np.flatnonzero((shift != 0) & (np.abs(shift) < rows)):
+                n = int(shift[i])  # the window moved: compare the ticks that both rows hold
+                now = slice(max(-n, 0), rows - max(n, 0))
+                old = slice(max(n, 0), rows - max(-n, 0))
+                bad[i] = (before[i, old] + change[i, now] != after[i, now]).any()
             if bad.any():
-                raise self._broken("depth is not conserved", chunk, int(np.argwhere(bad)[0][0]))
-            for i in np.flatnonzero(shift):
-                n = int(shift[i])
-                if abs(n) >= rows or (skip and i == 0):
-                    continue
-                now = slice(0, rows - n) if n > 0 else slice(-n, rows)
-                old = slice(n, rows) if n > 0 else slice(0, rows + n)
-                if (before[i, old] + change[i, now] != depth[i, now]).any():
-                    raise self._broken("depth is not conserved", chunk, int(i))
-        self._last = (
-            int(spot[-1]),
-            0,
-            chunk.grid["bid_depth"][-1].copy(),
-            chunk.grid["ask_depth"][-1].copy(),
-        )
+                raise self._broken("depth is not conserved", chunk, first + int(np.argmax(bad)))
+        last = chunk.slice(chunk.n_bins - 1, chunk.n_bins)
+        self._tail = concat([last])  # a copy: the chunk may be views of buffers
 
     def _broken(self, what: str, chunk: Chunk, i: int) -> SchemaError:
         return SchemaError(
             what, subject=f"silver bin {int(chunk.bins['bin_seq'][i])}", expected="the law to hold"
         )
+
+
+def joined(
+    before: Mapping[str, NDArray], now: Mapping[str, NDArray], name: str
+) -> NDArray[np.int64]:
+    """Return a column of consecutive chunks as one."""
+    return np.concatenate([before[name], now[name]])

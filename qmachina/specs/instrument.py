@@ -4,15 +4,38 @@ from __future__ import annotations
 
 from datetime import date
 from decimal import Decimal
-from typing import Literal
+from typing import Annotated, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import Field, field_validator
+from pydantic import AfterValidator, Field
 
 from qmachina import market
+from qmachina.errors import SpecError
 from qmachina.specs.base import NAME_PATTERN, Spec
 
 ProductType = Literal["future_mbo", "equity_mbo", "crypto_mbo"]
+
+
+def _tick(value: Decimal) -> Decimal:
+    try:
+        market.tick_size_int(value)
+    except (SpecError, ArithmeticError, ValueError) as e:
+        raise ValueError(str(e)) from e
+    return value.normalize()
+
+
+def _zone(value: str) -> str:
+    try:
+        ZoneInfo(value)
+    except (ZoneInfoNotFoundError, ValueError) as e:
+        raise ValueError("not an IANA time zone") from e
+    return value
+
+
+#: A tick size in currency: positive, no finer than 1e-9.
+TickSize = Annotated[Decimal, AfterValidator(_tick)]
+#: The name of an IANA time zone.
+TimeZone = Annotated[str, AfterValidator(_zone)]
 
 
 class InstrumentSpec(Spec):
@@ -31,7 +54,7 @@ class InstrumentSpec(Spec):
     publisher: int | None = Field(
         default=None, ge=1, le=65535, description="Publisher id; needed when a file holds several."
     )
-    tick_size: Decimal = Field(description="Smallest price step, in currency.")
+    tick_size: TickSize = Field(description="Smallest price step, in currency.")
     multiplier: Decimal = Field(
         default=Decimal(1), gt=0, description="Currency per one point and one contract."
     )
@@ -40,31 +63,13 @@ class InstrumentSpec(Spec):
     )
     currency: str = Field(default="USD", pattern=r"^[A-Z]{3}$", description="Currency code.")
     calendar: str = Field(description="Exchange calendar: XNAS, CMES or 24/7.")
-    time_zone: str = Field(description="IANA zone of the exchange.")
+    time_zone: TimeZone = Field(description="IANA zone of the exchange.")
     pipeline: str = Field(
         default="baseline",
         pattern=NAME_PATTERN,
         description="Name of the pipeline spec that the home's assets use.",
     )
     first_date: date = Field(default=date(2010, 1, 1), description="First partition offered.")
-
-    @field_validator("tick_size")
-    @classmethod
-    def _tick(cls, value: Decimal) -> Decimal:
-        try:
-            market.tick_size_int(value)
-        except Exception as e:
-            raise ValueError(str(e)) from e
-        return value.normalize()
-
-    @field_validator("time_zone")
-    @classmethod
-    def _zone(cls, value: str) -> str:
-        try:
-            ZoneInfo(value)
-        except (ZoneInfoNotFoundError, ValueError) as e:
-            raise ValueError("not an IANA time zone") from e
-        return value
 
     @property
     def tick_size_int(self) -> int:

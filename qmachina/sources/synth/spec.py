@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from qmachina import market
 from qmachina.specs.base import Spec
-from qmachina.specs.instrument import InstrumentSpec
+from qmachina.specs.instrument import InstrumentSpec, TickSize, TimeZone
 from qmachina.specs.silver import TIME_OF_DAY
 
 
@@ -33,7 +32,7 @@ class SynthSpec(Spec):
     )
     publisher: int = Field(default=1, ge=1, le=65_535, description="Publisher id of all records.")
     instrument_id: int = Field(default=900_001, ge=1, le=2**32 - 1, description="Instrument id.")
-    tick_size: Decimal = Field(default=Decimal("0.25"), description="Smallest price step.")
+    tick_size: TickSize = Field(default=Decimal("0.25"), description="Smallest price step.")
     multiplier: Decimal = Field(default=Decimal(50), gt=0, description="Currency per point.")
     start_price: Decimal = Field(
         default=Decimal(5000), description="Best bid of the first day, a multiple of tick_size."
@@ -44,7 +43,7 @@ class SynthSpec(Spec):
     close_time: str = Field(
         default="15:00", pattern=TIME_OF_DAY, description="Daily clear, exchange-local."
     )
-    time_zone: str = Field(default="America/Chicago", description="IANA zone of the exchange.")
+    time_zone: TimeZone = Field(default="America/Chicago", description="IANA zone of the exchange.")
     publisher_specific: bool = Field(
         default=False, description="Set the publisher's bit too: an event ends with 130, not 128."
     )
@@ -85,24 +84,6 @@ class SynthSpec(Spec):
     planted_move_ticks: int = Field(default=3, ge=1, le=20, description="Size of the move.")
     planted_orders: int = Field(default=16, ge=1, le=200, description="Events of a burst.")
     planted_burst_ms: int = Field(default=80, ge=1, description="Mean length of a burst.")
-
-    @field_validator("tick_size")
-    @classmethod
-    def _tick(cls, value: Decimal) -> Decimal:
-        try:
-            market.tick_size_int(value)
-        except Exception as e:
-            raise ValueError(str(e)) from e
-        return value.normalize()
-
-    @field_validator("time_zone")
-    @classmethod
-    def _zone(cls, value: str) -> str:
-        try:
-            ZoneInfo(value)
-        except (ZoneInfoNotFoundError, ValueError) as e:
-            raise ValueError("not an IANA time zone") from e
-        return value
 
     @model_validator(mode="after")
     def _possible(self) -> SynthSpec:
